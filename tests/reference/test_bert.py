@@ -1,0 +1,273 @@
+"""Our packed BERT against transformers' in float64, with wide weights so that no bug can hide."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from whet.checkpoints.families import FAMILIES
+from whet.checkpoints.loading import open_checkpoint
+from whet.config import TrainConfig
+from whet.encoder import attention
+from whet.encoder.attention import plain_attention, run_attention
+from whet.encoder.heads import PooledHead
+from whet.encoder.network import Encoder
+from whet.encoder.packing import PackedBatch, pack
+from whet.model import TextModel, TextRules
+from whet.tasks.classification import Classification
+from whet.text.batches import plan_epoch
+from whet.text.tokens import TokenStore
+from whet.training.events import StepDone
+from whet.training.loop import Examples, accumulate, fit
+
+transformers = pytest.importorskip("transformers")
+
+N_LABELS = 5
+LENGTHS = [1, 2, 3, 3, 17, 64, 129, 300, 512, 17, 3]  # 1 to 512, some equal, in no order
+
+
+@pytest.fixture(scope="module")
+def theirs() -> Iterator[torch.nn.Module]:
+    torch.manual_seed(7)
+    config = transformers.BertConfig(
+        vocab_size=101,
+        hidden_size=44,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=53,
+        max_position_embeddings=512,
+        type_vocab_size=2,
+        initializer_range=0.3,
+        hidden_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.0,
+        num_labels=N_LABELS,
+    )
+    model = transformers.BertForSequenceClassification(config)
+    for name, parameter in model.named_parameters():  # LayerNorm and biases too
+        if parameter.ndim == 1:
+            torch.nn.init.normal_(parameter, mean=1.0 if "LayerNorm.weight" in name else 0.0, std=0.3)
+    return model.double().eval()
+
+
+def ours_from(theirs: torch.nn.Module, kernel: attention.AttentionKernel = run_attention) -> TextModel:
+    family = FAMILIES["bert"]
+    config = theirs.config.to_dict()
+    spec = family.spec(config)
+    foreign = {name.removeprefix("bert."): tensor for name, tensor in theirs.state_dict().items()}
+    encoder = Encoder(spec, kernel=kernel).double()
+    encoder.load_state_dict(family.encoder_names(spec).load(foreign))
+    head = PooledHead(spec, N_LABELS).double()
+    head.load_state_dict(family.classifier_names.load(foreign))
+    task = Classification(tuple("abcde"))
+    return TextModel(encoder, head, task, None, TextRules(512), config).eval()  # type: ignore[arg-type]
+
+
+def make_pairs(seed: int, lengths: list[int] = LENGTHS) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Token ids and type ids; every second sequence is a pair."""
+    random = np.random.default_rng(seed)
+    ids = [random.integers(1, 101, n) for n in lengths]
+    types = [(np.arange(n) >= n // 2).astype(np.int64) * (i % 2) for i, n in enumerate(lengths)]
+    return ids, types
+
+
+def padded(ids: list[np.ndarray], types: list[np.ndarray]) -> dict[str, Tensor]:
+    n, longest = len(ids), max(map(len, ids))
+    batch = {
+        name: torch.zeros(n, longest, dtype=torch.long)
+        for name in ("input_ids", "token_type_ids", "attention_mask")
+    }
+    for i in range(n):
+        batch["input_ids"][i, : len(ids[i])] = torch.from_numpy(ids[i])
+        batch["token_type_ids"][i, : len(ids[i])] = torch.from_numpy(types[i])
+        batch["attention_mask"][i, : len(ids[i])] = 1
+    return batch
+
+
+def largest_difference(theirs: torch.nn.Module, ours: TextModel, seed: int = 3) -> float:
+    """Over every hidden state of every token, the pooled vectors and the logits."""
+    ids, types = make_pairs(seed)
+    inputs, batch = padded(ids, types), pack(ids, types)
+    with torch.no_grad():
+        expected = theirs.bert(**inputs, output_hidden_states=True)
+        logits = theirs(**inputs).logits
+        hidden = ours.encoder.embeddings(batch)
+        states = [hidden]
+        for layer in ours.encoder.layers:
+            states.append(layer(states[-1], batch))
+        encoded = ours.encoder(batch)
+        differences = [
+            (mine - state[i, : len(mine)]).abs().max()
+            for own, state in zip(states, expected.hidden_states, strict=True)
+            for i, mine in enumerate(batch.unpack(own))
+        ]
+        assert encoded.pooled is not None
+        differences.append((encoded.pooled - expected.pooler_output).abs().max())
+        differences.append((ours.logits(batch) - logits).abs().max())
+    return float(max(differences))
+
+
+@pytest.mark.parametrize("kernel", [run_attention, plain_attention])
+def test_hidden_states_pooled_and_logits_equal_transformers(
+    theirs: torch.nn.Module, kernel: attention.AttentionKernel
+) -> None:
+    assert largest_difference(theirs, ours_from(theirs, kernel)) < 1e-10
+
+
+def swapped_query_and_key(qkv: Tensor, batch: PackedBatch) -> Tensor:
+    return run_attention(qkv[:, [1, 0, 2]], batch)
+
+
+def no_scaling(qkv: Tensor, batch: PackedBatch) -> Tensor:
+    scale = qkv.new_tensor([qkv.shape[3] ** 0.5, 1.0, 1.0])[None, :, None, None]
+    return run_attention(qkv * scale, batch)
+
+
+def texts_see_each_other(qkv: Tensor, batch: PackedBatch) -> Tensor:
+    return run_attention(qkv, replace(batch, runs=(type(batch.runs[0])(1, len(qkv)),)))
+
+
+@pytest.mark.parametrize("bug", [swapped_query_and_key, no_scaling, texts_see_each_other])
+def test_planted_attention_bugs_are_seen(theirs: torch.nn.Module, bug: attention.AttentionKernel) -> None:
+    assert largest_difference(theirs, ours_from(theirs, bug)) > 1e-3
+
+
+def test_planted_name_bug_is_seen(theirs: torch.nn.Module) -> None:
+    ours = ours_from(theirs)
+    state = ours.encoder.state_dict()
+    first, second = "layers.0.attention_norm.weight", "layers.0.output_norm.weight"
+    ours.encoder.load_state_dict({**state, first: state[second], second: state[first]})
+    assert largest_difference(theirs, ours) > 1e-3
+
+
+def test_gradients_equal_transformers(theirs: torch.nn.Module) -> None:
+    ids, types = make_pairs(5)
+    labels = torch.tensor([i % N_LABELS for i in range(len(ids))])
+    ours = ours_from(theirs)
+    theirs.zero_grad()
+    theirs(**padded(ids, types), labels=labels).loss.backward()
+    (ours.task.losses(ours.logits(pack(ids, types)), labels).sum() / len(ids)).backward()
+    assert worst_by_name(theirs, ours, gradients=True) < 1e-10
+    theirs.zero_grad()
+
+
+def worst_by_name(theirs: torch.nn.Module, ours: TextModel, gradients: bool = False) -> float:
+    """Compared under transformers' names, so the name table is part of what is tested."""
+
+    def named(module: torch.nn.Module) -> dict[str, Tensor]:
+        return {name: p.grad if gradients else p.detach() for name, p in module.named_parameters()}  # type: ignore[misc]
+
+    family = FAMILIES["bert"]
+    table = family.encoder_names(ours.encoder.spec)
+    mine = {"bert." + name: value for name, value in table.save(named(ours.encoder)).items()}
+    mine |= family.classifier_names.save(named(ours.head))
+    expected = named(theirs)
+    assert mine.keys() == expected.keys()
+    return max(float((mine[name] - expected[name]).abs().max()) for name in expected)
+
+
+def test_names_round_trip(theirs: torch.nn.Module) -> None:
+    spec = FAMILIES["bert"].spec(theirs.config.to_dict())
+    table = FAMILIES["bert"].encoder_names(spec)
+    foreign = {name.removeprefix("bert."): p for name, p in theirs.bert.state_dict().items()}
+    there = table.load(foreign)
+    assert there.keys() == Encoder(spec).state_dict().keys()
+    back = table.save(there)
+    assert back.keys() == foreign.keys()
+    assert all(torch.equal(back[name], foreign[name]) for name in foreign)
+
+
+def make_examples(n: int, seed: int = 11) -> Examples:
+    random = np.random.default_rng(seed)
+    ids, types = make_pairs(seed, random.integers(3, 40, n).tolist())
+    lengths = np.array([len(row) for row in ids])
+    starts = np.cumsum(lengths) - lengths
+    store = TokenStore(
+        np.concatenate(ids).astype(np.int32), np.concatenate(types).astype(np.uint8), starts, lengths, lengths
+    )
+    return Examples(store, random.integers(0, N_LABELS, n))
+
+
+@pytest.mark.parametrize("tokens_per_pass", [100_000, 70])
+def test_five_training_steps_equal_a_plain_transformers_loop(
+    theirs: torch.nn.Module, tokens_per_pass: int
+) -> None:
+    """Losses and all weights at 1e-9: AdamW, decay, warm-up, clipping, a head rate of its own."""
+    import copy
+
+    config = TrainConfig(
+        epochs=1, min_steps=0, batch_size=7, dropout=0.0, learning_rate=1e-3, head_learning_rate=5e-3,
+        weight_decay=0.1, clip_norm=0.5, warmup=0.4, tokens_per_pass=tokens_per_pass, device="cpu",
+    )  # fmt: skip
+    examples = make_examples(35)
+    ours = ours_from(theirs)
+    for module in ours.modules():
+        if hasattr(module, "p"):
+            module.p = 0.0
+    new = frozenset({"head.classifier.weight", "head.classifier.bias"})
+    events: list[StepDone] = []
+    fit(ours, new, examples, None, config, "float64",
+        lambda event: events.append(event) if isinstance(event, StepDone) else None, lambda: None)  # fmt: skip
+
+    reference = copy.deepcopy(theirs).train()
+    for module in reference.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    groups = []
+    for head in (False, True):
+        for decayed in (False, True):
+            chosen = [
+                p for name, p in reference.named_parameters()
+                if name.startswith("classifier") == head
+                and (not name.endswith("bias") and "LayerNorm" not in name) == decayed
+            ]  # fmt: skip
+            groups.append(
+                {"params": chosen, "lr": 5e-3 if head else 1e-3, "weight_decay": 0.1 if decayed else 0.0}
+            )
+    optimizer = torch.optim.AdamW(groups)
+    schedule = transformers.get_linear_schedule_with_warmup(optimizer, 2, 5)
+    losses = []
+    for texts in plan_epoch(examples.store.lengths, 7, config.seed, 1):
+        ids, types = examples.store.sequences(texts)
+        inputs = padded([row.astype(np.int64) for row in ids], [row.astype(np.int64) for row in types])
+        loss = reference(**inputs, labels=torch.from_numpy(examples.targets[texts])).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(reference.parameters(), 0.5)
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    assert len(events) == 5
+    assert [event.loss for event in events] == pytest.approx(losses, abs=1e-9)
+    assert worst_by_name(reference, ours) < 1e-9
+    assert worst_by_name(theirs, ours) > 1e-3  # it did train
+
+
+@pytest.mark.parametrize("tokens_per_pass", [20, 70, 333])
+def test_cutting_a_step_changes_nothing_dropout_on(theirs: torch.nn.Module, tokens_per_pass: int) -> None:
+    examples = make_examples(23)
+    texts = np.arange(23)
+    gradients = []
+    for budget in (100_000, tokens_per_pass):
+        ours = ours_from(theirs).train()
+        config = TrainConfig(tokens_per_pass=budget)
+        loss = accumulate(ours, examples, texts, 4, config, "float64", torch.device("cpu"))
+        gradients.append((loss, {name: p.grad for name, p in ours.named_parameters()}))
+    (whole, expected), (cut, found) = gradients
+    assert cut == pytest.approx(whole, abs=1e-12)
+    assert max(float((expected[name] - found[name]).abs().max()) for name in expected) < 1e-12
+    ours = ours_from(theirs).train()
+    another = accumulate(ours, examples, texts, 5, TrainConfig(), "float64", torch.device("cpu"))
+    assert abs(another - whole) > 1e-6  # dropout was on: another step drops other units
+
+
+def test_a_folder_saved_by_transformers_opens_here(theirs: torch.nn.Module, tmp_path: Path) -> None:
+    theirs.float().save_pretrained(tmp_path)
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.labels == tuple(f"LABEL_{i}" for i in range(N_LABELS))
+    encoder = Encoder(checkpoint.spec)
+    encoder.load_state_dict(dict(checkpoint.encoder))
+    theirs.double()

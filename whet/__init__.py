@@ -1,0 +1,54 @@
+"""whet fine-tunes pre-trained encoders on your own labelled text.
+
+    run = whet.train("reviews.csv")
+    model = whet.load("runs/reviews")
+    model.predict(["A joy from start to end."])
+
+Everything is loaded on first use: importing whet loads neither torch nor transformers.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from whet.version import __version__
+
+if TYPE_CHECKING:
+    from whet.api import Model, Run, evaluate, load, load_encoder, load_module, train
+    from whet.config import TrainConfig
+    from whet.errors import WhetError
+    from whet.evaluation import Evaluation
+    from whet.examples import LabelPrediction
+
+__all__ = [
+    "Evaluation",
+    "LabelPrediction",
+    "Model",
+    "Run",
+    "TrainConfig",
+    "WhetError",
+    "__version__",
+    "evaluate",
+    "load",
+    "load_encoder",
+    "load_module",
+    "train",
+]
+
+_HOMES = {
+    "Evaluation": "whet.evaluation",
+    "LabelPrediction": "whet.examples",
+    "TrainConfig": "whet.config",
+    "WhetError": "whet.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'whet' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES.get(name, "whet.api")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

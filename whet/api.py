@@ -1,0 +1,248 @@
+"""The library's verbs: what `import whet` hands out and what the commands are thin words for."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+from whet.artifact import load_model, save_model
+from whet.checkpoints.loading import encoder_from, open_checkpoint
+from whet.checkpoints.locate import locate
+from whet.config import Cut, make_config
+from whet.data.columns import Columns, infer_columns
+from whet.data.labels import encode_labels, label_names
+from whet.data.readers import read_table
+from whet.data.table import Table
+from whet.data.texts import text_rows
+from whet.encoder.device import resolve_device, resolve_precision
+from whet.errors import DataError
+from whet.evaluation import Evaluation, evaluate_store
+from whet.examples import LabelPrediction
+from whet.model import TextEncoder, TextModel, TextRules, start_model
+from whet.predictor import Predictor
+from whet.runs import read_manifest
+from whet.tasks.classification import Classification
+from whet.text.tokens import Tokeniser
+from whet.training.data import Named
+from whet.training.events import Listener
+from whet.training.listeners import progress
+from whet.training.run import Request, run_training
+
+Text = str | tuple[str, str]
+
+
+@final
+class Model:
+    """A fine-tuned model: predict, evaluate, save. Safe to call from several threads."""
+
+    def __init__(self, module: TextModel, precision: str = "float32") -> None:
+        self.module = module
+        self._predictor = Predictor(module, precision)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order of the logits."""
+        return self._classification.labels
+
+    def predict(self, texts: Iterable[Text], *, logits: bool = False) -> list[LabelPrediction]:
+        """One prediction a text, or (text, pair), in order. Raises DataError for what is neither."""
+        return list(self.stream(texts, logits=logits))
+
+    def stream(
+        self, texts: Iterable[Text | tuple[str, ...]], *, logits: bool = False
+    ) -> Iterator[LabelPrediction]:
+        """As `predict`, a window of some thousand texts at a time, for any number of them."""
+        if isinstance(texts, str):
+            raise DataError("predict takes a list of texts; for one text pass [text].")
+        return self._predictor.predict((_row(text, i) for i, text in enumerate(texts)), logits)
+
+    def predict_table(
+        self, table: Table, *, text: str | None = None, pair: str | None = None, logits: bool = False
+    ) -> tuple[list[dict[str, Any]], list[LabelPrediction]]:
+        """The rows of a table as dictionaries, and a prediction for each. Raises DataError for a missing column."""
+        columns = self._columns(table, text, pair, None, need_label=False)
+        return table.columns.to_pylist(), list(self.stream(text_rows(table, columns), logits=logits))
+
+    def evaluate(
+        self, data: Any, *, text: str | None = None, pair: str | None = None, label: str | None = None
+    ) -> Evaluation:
+        """Figures over the labelled rows of `data`, which is anything that `train` takes.
+
+        Raises DataError: unreadable, a column that is not there, no labelled row, a label this model does
+        not know."""
+        table = read_table(data)
+        columns = self._columns(table, text, pair, label, need_label=True)
+        assert columns.label is not None
+        notes = list(columns.notes)
+        if self.labels == tuple(f"LABEL_{i}" for i in range(len(self.labels))):
+            notes.append(_name_by_number(self, table, columns.label))
+        targets = encode_labels(table, columns.label, self.labels)
+        if not (targets >= 0).any():
+            raise DataError(
+                f"{table.source}: no row has a label in column '{columns.label}', so there is nothing to score."
+            )
+        rules = self.module.rules
+        store = self.module.tokeniser.encode(text_rows(table, columns), rules.max_length, rules.cut)
+        evaluation, _ = evaluate_store(self._predictor, store, targets, table.source)
+        return replace(evaluation, notes=tuple(note for note in notes if note))
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the model as a folder that whet and transformers open; replaces what is there."""
+        target = Path(folder).expanduser()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_model(self.module, target)
+
+    def _columns(
+        self, table: Table, text: str | None, pair: str | None, label: str | None, need_label: bool
+    ) -> Columns:
+        """The columns named now, else those of the training data where the table has them, else inferred."""
+        rules = self.module.rules
+        if text is None and pair is None and rules.text_column in table.names:
+            text, pair = rules.text_column, rules.pair_column
+        if label is None and rules.label_column in table.names:
+            label = rules.label_column
+        task = self._classification.name
+        columns = infer_columns(table, task=task, text=text, pair=pair, label=label, need_label=need_label)
+        if rules.text_column is not None and (columns.pair is None) != (rules.pair_column is None):
+            kind = "single texts" if rules.pair_column is None else "pairs of texts"
+            found = columns.text + (f" and {columns.pair}" if columns.pair else " alone")
+            raise DataError(
+                f"{table.source}: the model was trained on {kind}, and here the text is in {found}. "
+                f"Name the columns; there are: {', '.join(table.names)}."
+            )
+        return columns
+
+    @property
+    def _classification(self) -> Classification:
+        assert isinstance(self.module.task, Classification)
+        return self.module.task
+
+
+@final
+@dataclass(frozen=True)
+class Run:
+    """A finished training run."""
+
+    folder: Path
+    manifest: dict[str, Any]  # run.json
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Dev figures of the kept epoch; empty where there was no dev set."""
+        found: dict[str, Any] = self.manifest["results"].get("dev", {})
+        return found
+
+    def model(self) -> Model:
+        """The kept model, ready to predict."""
+        return load(self.folder)
+
+
+def train(
+    data: Any,
+    *,
+    dev: Any = None,
+    test: Any = None,
+    task: str | None = None,
+    text: str | None = None,
+    pair: str | None = None,
+    label: str | None = None,
+    model: str | os.PathLike[str] = "mini",
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    listeners: Sequence[Listener] = (),
+    **settings: Any,
+) -> Run:
+    """Fine-tune an encoder on labelled rows and write a run folder.
+
+    data, dev, test: a file (CSV, TSV, JSON lines, Parquet), a GLUE task folder, a saved `datasets` folder,
+    "hf:owner/name[:config]", a pandas DataFrame, a dictionary of lists, or (texts, labels).
+    settings are the fields of `whet.config.TrainConfig`: `epochs=5`, `learning_rate=3e-5`, `seed=1` ...
+    Raises WhetError for whatever the caller can mend.
+    """
+    request = Request(
+        named=Named(data, dev, test, task, text, pair, label),
+        config=make_config(settings),
+        model=os.fspath(model),
+        out=None if out is None else os.fspath(out),
+        overwrite=overwrite,
+    )
+    shown = None if quiet else progress()
+    subscribers = [*([] if shown is None else [shown]), *listeners]
+
+    def listen(event: Any) -> None:
+        for subscriber in subscribers:
+            subscriber(event)
+
+    try:
+        folder = run_training(request, listen)
+    finally:
+        if shown is not None:
+            shown.close()
+    return Run(folder.path, read_manifest(folder.path))
+
+
+def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "float32") -> Model:
+    """Open a run folder, a model folder, or a classifier fine-tuned elsewhere (a folder or a hub name).
+
+    precision is float32, or auto or bf16 where speed matters more than the last digits.
+    Raises CheckpointError."""
+    place = resolve_device(device)
+    module = load_model(locate(os.fspath(path)).folder).to(place)
+    return Model(module, resolve_precision(precision, place))
+
+
+def evaluate(model: str | os.PathLike[str] | Model, data: Any, **columns: str | None) -> Evaluation:
+    """`Model.evaluate` of a model, or of the folder of one."""
+    opened = model if isinstance(model, Model) else load(model)
+    return opened.evaluate(data, **columns)
+
+
+def load_encoder(
+    checkpoint: str | os.PathLike[str] = "mini", *, max_length: int = 256, dropout: float | None = None
+) -> TextEncoder:
+    """An encoder as an ordinary `nn.Module`, in evaluation mode: texts in, hidden states out.
+
+    Raises CheckpointError."""
+    import torch
+
+    opened = open_checkpoint(locate(os.fspath(checkpoint)).folder)
+    encoder, _ = encoder_from(opened, dropout, torch.Generator().manual_seed(0))
+    return TextEncoder(encoder, Tokeniser.load(opened.folder), TextRules(max_length)).eval()
+
+
+def load_module(
+    checkpoint: str | os.PathLike[str] = "mini",
+    *,
+    labels: Sequence[str],
+    max_length: int = 256,
+    cut: Cut = "tail",
+    dropout: float | None = None,
+    seed: int = 0,
+) -> TextModel:
+    """A classifier for one's own PyTorch loop, in training mode: texts and labels in, loss and logits out.
+
+    The checkpoint's head is kept where it knows the same labels, else the seed decides the new one's weights.
+    Raises CheckpointError."""
+    opened = open_checkpoint(locate(os.fspath(checkpoint)).folder)
+    tokeniser = Tokeniser.load(opened.folder)
+    task = Classification(tuple(labels))
+    return start_model(opened, task, tokeniser, TextRules(max_length, cut), seed, dropout).model.train()
+
+
+def _row(text: Any, index: int) -> Sequence[str]:
+    if isinstance(text, str):
+        return (text,)
+    if isinstance(text, tuple | list) and len(text) in (1, 2) and all(isinstance(part, str) for part in text):
+        return text
+    raise DataError(f"text {index}: expected a string or a pair of strings, and found {type(text).__name__}.")
+
+
+def _name_by_number(model: Model, table: Table, label: str) -> str:
+    """A folder that was saved without label names counts them; data that counts too is matched by number."""
+    numbers = tuple(str(i) for i in range(len(model.labels)))
+    if not set(label_names([table], label)) <= set(numbers):
+        return ""
+    model.module.task = Classification(numbers)
+    return f"The model's labels have no names (LABEL_0 ...), and column '{label}' holds numbers: matched by number."

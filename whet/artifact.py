@@ -1,0 +1,182 @@
+"""Saving and loading a model folder: safetensors and JSON only, written beside and renamed.
+
+The folder is a plain Hugging Face one; `whet.json` in it holds the task and the decision rules, so that a
+copy of the folder is complete. A folder without `whet.json`, fine-tuned elsewhere, opens too.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from whet.checkpoints.families import family_of
+from whet.checkpoints.loading import open_checkpoint
+from whet.errors import CheckpointError
+from whet.model import TextModel, TextRules, start_model
+from whet.tasks import TASKS
+from whet.tasks.classification import Classification
+from whet.text.tokens import Tokeniser
+
+FORMAT = 1
+_TOKENISER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside, fsync, rename: a reader sees the old file or the new one."""
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).chmod(0o644)
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """`write_text` of indented JSON; NaN and infinity are refused (ValueError), JSON has none."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def folder_beside(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `folder` when the block ends well and vanishes when not."""
+    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        beside.chmod(0o755)
+        yield beside
+        for path in beside.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        _sync_folder(beside)
+        if folder.exists():
+            old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
+            os.replace(folder, old)
+            os.replace(beside, folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(beside, folder)
+        _sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def save_model(model: TextModel, folder: Path, card: str | None = None) -> dict[str, str]:
+    """Write the model as a folder that transformers opens; -> sha256 of each file.
+
+    card is the text of README.md. Raises OSError where the disk does not let it."""
+    family = family_of(model.config)
+    names = family.encoder_names(model.encoder.spec).under("", family.encoder_prefix)
+    tensors = names.save(model.encoder.state_dict()) | family.classifier_names.save(model.head.state_dict())
+    labels = model.task.labels if isinstance(model.task, Classification) else ()
+    config = {
+        **model.config,
+        "architectures": [family.sequence_classifier],
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "problem_type": "single_label_classification",
+        "dtype": str(tensors[next(iter(tensors))].dtype).removeprefix("torch."),
+    }
+    config.pop("torch_dtype", None)
+    with folder_beside(folder) as beside:
+        save_file(
+            {name: tensor.cpu() for name, tensor in tensors.items()},
+            beside / "model.safetensors",
+            {"format": "pt"},
+        )
+        write_json(beside / "config.json", config)
+        model.tokeniser.backend.save(str(beside / "tokenizer.json"))
+        for name in _TOKENISER_FILES:
+            if (model.tokeniser.source / name).exists():
+                shutil.copyfile(model.tokeniser.source / name, beside / name)
+        if card is not None:
+            write_text(beside / "README.md", card)
+        checksums = {path.name: checksum(path) for path in sorted(beside.iterdir())}
+        task = {"name": model.task.name, **model.task.to_json()}
+        saved = {"format": FORMAT, "task": task, "rules": asdict(model.rules), "sha256": checksums}
+        write_json(beside / "whet.json", saved)
+        (beside / "model.safetensors").chmod(0o644)
+    return checksums
+
+
+def load_model(folder: Path) -> TextModel:
+    """Open a model folder, ours or one fine-tuned elsewhere.
+
+    Raises CheckpointError: as `open_checkpoint`, a changed file, or a folder that has no head to predict
+    with."""
+    saved = _read_saved(folder)
+    checkpoint = open_checkpoint(folder)
+    if not checkpoint.labels:
+        raise CheckpointError(
+            f"{folder} is an encoder without a classifier, so it cannot predict labels. Fine-tune it first: "
+            f"whet train FILE --model {folder}"
+        )
+    tokeniser = Tokeniser.load(folder)
+    if saved is None:
+        task = Classification(checkpoint.labels)
+        rules = TextRules(checkpoint.spec.max_positions)
+    else:
+        task = _task(folder, saved)
+        rules = TextRules(**saved["rules"])
+    model = start_model(checkpoint, task, tokeniser, rules, seed=0).model
+    return model.eval()
+
+
+def checksum(path: Path) -> str:
+    """sha256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_saved(folder: Path) -> dict[str, Any] | None:
+    path = folder / "whet.json"
+    if not path.exists():
+        return None
+    try:
+        saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version, sums, _ = saved["format"], saved["sha256"], saved["rules"]["max_length"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error!r}). Copy the model folder again.") from None
+    if version != FORMAT:
+        raise CheckpointError(
+            f"{path}: format {version}; this whet reads format {FORMAT}. Install a newer whet."
+        )
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        if (folder / name).exists() and checksum(folder / name) != sums.get(name):
+            raise CheckpointError(
+                f"{folder / name} is not as it was saved: damaged in a copy, or edited. Copy the folder again, "
+                "or delete its whet.json to open it as a plain Hugging Face folder."
+            )
+    return saved
+
+
+def _task(folder: Path, saved: Mapping[str, Any]) -> Classification:
+    name = saved["task"].get("name")
+    if name not in TASKS:
+        raise CheckpointError(
+            f"{folder}: task '{name}' is not one that this whet knows ({', '.join(TASKS)})."
+        )
+    task = TASKS[name].from_json(saved["task"])
+    assert isinstance(task, Classification)
+    return task
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

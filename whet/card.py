@@ -1,0 +1,55 @@
+"""The model card: README.md of a saved model, for people who find the folder without us."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from whet.version import __version__
+
+
+def model_card(
+    base: str,
+    labels: tuple[str, ...],
+    sources: Mapping[str, str],
+    metrics: Mapping[str, Any] | None,
+    dev: str,
+) -> str:
+    """Markdown with the metadata block that model hubs read.
+
+    sources: split -> file name; metrics as of `classification_metrics`; dev says in words which rows they
+    are about."""
+    lines = [
+        "---",
+        "library_name: transformers",
+        "pipeline_tag: text-classification",
+        "tags: [whet]",
+        "---",
+        "# Text classifier",
+        "",
+        f"Fine-tuned by whet {__version__} from `{base}` on {', '.join(sources.values())}.",
+        "",
+        f"It chooses one of {len(labels)} labels: {', '.join(f'`{label}`' for label in labels)}.",
+        "",
+    ]
+    if metrics is not None:
+        lines += [
+            f"On {metrics['n']:,} rows ({dev}):",
+            "",
+            "| accuracy | macro F1 | MCC | loss (nats) |",
+            "| --- | --- | --- | --- |",
+            f"| {metrics['accuracy']:.4f} | {metrics['macro_f1']:.4f} | {metrics['mcc']:.4f} | {metrics['nll']:.4f} |",
+            "",
+            "The epoch was chosen by these rows, so expect a little less on new ones.",
+            "",
+        ]
+    lines += [
+        "```python",
+        "import whet",
+        'model = whet.load("FOLDER")',
+        'print(model.predict(["..."]))',
+        "```",
+        "",
+        "transformers opens it too: `pipeline('text-classification', 'FOLDER')`. How texts are cut, and the",
+        "checksums of the files, stand in `whet.json`.",
+        "",
+    ]
+    return "\n".join(lines)

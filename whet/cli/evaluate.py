@@ -1,0 +1,33 @@
+"""`whet eval`"""
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    run: Annotated[str, typer.Argument(help="A run, a model folder, or a classifier fine-tuned elsewhere.")],
+    file: Annotated[str, typer.Argument(help="Labelled rows: anything that `whet train` reads.")],
+    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
+    pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32, auto or bf16")] = "float32",
+) -> None:
+    """Say how good a model is on labelled rows."""
+    import json
+    import sys
+
+    from whet import api
+    from whet.cli.tables import print_evaluation
+
+    evaluation = api.load(run, device=device, precision=precision).evaluate(
+        file, text=text, pair=pair, label=label
+    )
+    for note in evaluation.notes:
+        print(note, file=sys.stderr)
+    if json_:
+        print(json.dumps(evaluation.to_json(), ensure_ascii=False))
+    else:
+        print_evaluation(evaluation)

@@ -1,0 +1,107 @@
+"""Results as tables, for people."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from whet.evaluation import Evaluation
+
+_WIDEST_CONFUSION = 12  # labels; with more, the commonest confusions are listed
+_MOST_CONFUSIONS = 10
+
+
+def console() -> Console:
+    """Standard output; off a terminal wide enough that no figure is folded."""
+    found = Console(highlight=False, markup=False)
+    return found if found.is_terminal else Console(highlight=False, markup=False, width=160)
+
+
+def print_training(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """What a finished run found, and what to do with it."""
+    out = console()
+    results = manifest["results"]
+    table = _table("", "rows", "accuracy", "macro F1", "MCC", "loss")
+    for split in ("dev", "test"):
+        if split in results:
+            table.add_row(split, *_headline(results[split]))
+    if table.row_count:
+        out.print(table)
+    out.print(f"Model: {folder / 'model'} (whet and transformers open it)")
+    out.print(f"Next:  whet predict {folder} FILE    or    whet eval {folder} FILE")
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """All figures of one file."""
+    out = console()
+    metrics = evaluation.metrics
+    unlabelled = f" ({evaluation.n_unlabelled:,} more have no label)" if evaluation.n_unlabelled else ""
+    out.print(f"{evaluation.source}: {evaluation.n_rows:,} labelled rows{unlabelled}\n")
+    head = _table("accuracy", "macro precision", "macro recall", "macro F1", "MCC", "ROC AUC", "loss")
+    keys = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "mcc", "roc_auc", "nll")
+    head.add_row(*(_figure(metrics[key]) for key in keys))
+    out.print(head)
+    if "f1" in metrics:
+        out.print(
+            f"Positive label: precision {_figure(metrics['precision'])}, recall {_figure(metrics['recall'])}, "
+            f"F1 {_figure(metrics['f1'])}"
+        )
+    table = _table("label", "precision", "recall", "F1", "ROC AUC", "rows")
+    for row in metrics["per_class"]:
+        figures = (_figure(row[key]) for key in ("precision", "recall", "f1", "roc_auc"))
+        table.add_row(row["label"], *figures, f"{row['support']:,}")
+    out.print(table)
+    labels = [row["label"] for row in metrics["per_class"]]
+    confusion = np.array(metrics["confusion"])
+    out.print(
+        _confusion(labels, confusion) if len(labels) <= _WIDEST_CONFUSION else _confusions(labels, confusion)
+    )
+
+
+def demo_table(whet: Mapping[str, Any], words: Mapping[str, float]) -> Table:
+    """whet beside a bag of words."""
+    table = _table("", "accuracy", "macro F1")
+    for name, figures in (
+        ("bag of words (TF-IDF, logistic regression)", words),
+        ("whet, fine-tuned mini", whet),
+    ):
+        table.add_row(name, _figure(figures["accuracy"]), _figure(figures["macro_f1"]))
+    return table
+
+
+def _headline(metrics: Mapping[str, Any]) -> list[str]:
+    return [f"{metrics['n']:,}", *(_figure(metrics[key]) for key in ("accuracy", "macro_f1", "mcc", "nll"))]
+
+
+def _confusion(labels: list[str], confusion: np.ndarray) -> Table:
+    table = _table("true \\ predicted", *labels)
+    for label, row in zip(labels, confusion.tolist(), strict=True):
+        table.add_row(label, *(f"{count:,}" for count in row))
+    return table
+
+
+def _confusions(labels: list[str], confusion: np.ndarray) -> Table:
+    """The commonest mistakes, most frequent first."""
+    table = _table("true", "predicted", "rows")
+    wrong = confusion - np.diag(np.diag(confusion))
+    for cell in np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSIONS]:
+        i, j = divmod(int(cell), len(labels))
+        if wrong[i, j]:
+            table.add_row(labels[i], labels[j], f"{wrong[i, j]:,}")
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

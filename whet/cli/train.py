@@ -1,0 +1,88 @@
+"""`whet train`"""
+
+from typing import Annotated
+
+import typer
+
+MORE = "More options"
+
+
+def command(
+    file: Annotated[
+        str,
+        typer.Argument(help="CSV, TSV, JSON lines, Parquet, a GLUE or `datasets` folder, or hf:owner/name."),
+    ],
+    dev: Annotated[
+        str | None, typer.Option(help="Rows to choose the best epoch by; else some are held out.")
+    ] = None,
+    test: Annotated[str | None, typer.Option(help="Rows to report on once, at the end.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification; inferred where it is not given.")] = None,
+    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
+    pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,
+    model: Annotated[str, typer.Option(help="mini, a folder, or a hub name[@revision].")] = "mini",
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the rows. [default: 3, more on small data]")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Peak learning rate of the encoder. [default: 5e-5]")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Texts a step. [default: 32]")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens of a text; the rest is cut. [default: 256]")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Split, new weights, order and dropout. [default: 0]")
+    ] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Run folder. [default: runs/FILE]")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any other setting; can be repeated.", rich_help_panel=MORE
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run in --out.", rich_help_panel=MORE)
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda ...", rich_help_panel=MORE)] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, float32, bf16, float64", rich_help_panel=MORE)
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor threads.", rich_help_panel=MORE)] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print the results only.", rich_help_panel=MORE)
+    ] = False,
+) -> None:
+    """Fine-tune an encoder on labelled rows and write a run folder."""
+    from whet.config import parse_settings
+
+    given = {
+        "epochs": epochs,
+        "learning_rate": lr,
+        "batch_size": batch_size,
+        "max_length": max_length,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+    }
+    settings = {key: value for key, value in given.items() if value is not None} | parse_settings(set_ or [])
+
+    from whet import api
+    from whet.cli.tables import print_training
+
+    run = api.train(
+        file,
+        dev=dev,
+        test=test,
+        task=task,
+        text=text,
+        pair=pair,
+        label=label,
+        model=model,
+        out=out,
+        overwrite=overwrite,
+        quiet=quiet,
+        **settings,
+    )
+    print_training(run.folder, run.manifest)

@@ -1,0 +1,176 @@
+"""The configuration of a training run: flat, frozen, and every bad key or value reported at once.
+
+Values come from four places, later ones winning: defaults, a recipe, options, `--set key=value`.
+The reference table in the docs is made from `SETTINGS`.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
+
+from whet.errors import ConfigError, nearest
+
+Cut = Literal["tail", "head", "middle"]
+Precision = Literal["auto", "float32", "bf16", "float64"]
+ChooseBy = Literal["mcc", "accuracy", "macro_f1", "loss"]
+
+
+def _setting(default: Any, meaning: str, low: float = -math.inf, high: float = math.inf) -> Any:
+    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides what a training run computes."""
+
+    epochs: int = _setting(3, "passes over the training rows", 1, 1000)
+    min_steps: int = _setting(
+        300, "small data gets more epochs until there are at least this many steps (at most 10 epochs)", 0
+    )
+    batch_size: int = _setting(32, "texts a step", 1)
+    learning_rate: float = _setting(5e-5, "peak rate of the encoder", 0.0, 1.0)
+    head_learning_rate: float = _setting(1e-3, "peak rate of tensors made new", 0.0, 1.0)
+    warmup: float = _setting(0.1, "share of the steps over which rates rise from 0", 0.0, 1.0)
+    weight_decay: float = _setting(0.01, "AdamW's decay; never on biases and LayerNorm", 0.0, 1.0)
+    adam_beta1: float = _setting(0.9, "AdamW's decay of the mean gradient", 0.0, 0.999999)
+    adam_beta2: float = _setting(0.999, "AdamW's decay of the mean squared gradient", 0.0, 0.999999)
+    adam_epsilon: float = _setting(1e-8, "AdamW's epsilon", 0.0, 1.0)
+    clip_norm: float = _setting(1.0, "largest norm of a step's gradient; 0 switches clipping off", 0.0)
+    dropout: float | None = _setting(
+        None, "dropout of hidden states; none keeps the checkpoint's own", 0.0, 0.99
+    )
+    max_length: int = _setting(256, "tokens of a text (of both texts of a pair), special ones included", 4)
+    cut: Cut = _setting("tail", "which part of a text that is too long is cut away: its tail, head or middle")
+    dev_fraction: float = _setting(
+        0.1, "share of the training rows held out as dev where no dev set is given (at most 5,000)", 0.0, 0.9
+    )
+    choose_by: ChooseBy = _setting(
+        "mcc", "the dev figure by which the best epoch is kept; ties go to the lower loss"
+    )
+    positive_label: str | None = _setting(None, "the label that binary precision, recall and F1 are about")
+    seed: int = _setting(0, "decides the split, the head's first weights, the order and the dropout masks", 0)
+    device: str = _setting("auto", "auto, cpu, cuda, cuda:1 ...")
+    precision: Precision = _setting(
+        "auto", "auto is bf16 where the processor computes it natively, else float32"
+    )
+    threads: int = _setting(0, "processor threads; 0 leaves it to torch", 0, 4096)
+    tokens_per_pass: int = _setting(
+        8192, "a step with more tokens is cut into pieces; changes memory, results only by rounding", 16
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError, which names every value out of its range at once."""
+        problems = []
+        for setting in SETTINGS.values():
+            try:
+                _checked(setting, getattr(self, setting.name))
+            except ConfigError as error:
+                problems.append(str(error))
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+
+SETTINGS: Mapping[str, "dataclasses.Field[Any]"] = types.MappingProxyType(
+    {setting.name: setting for setting in dataclasses.fields(TrainConfig)}
+)
+_TYPES = typing.get_type_hints(TrainConfig)
+
+
+def accepted(name: str) -> str:
+    """What a setting takes, in words: for the docs and for messages."""
+    setting, kind = SETTINGS[name], _TYPES[name]
+    choices, base, optional = _parts(kind)
+    if choices:
+        return ", ".join(choices)
+    low, high = setting.metadata["low"], setting.metadata["high"]
+    words = {int: "a whole number", float: "a number", str: "text"}[base]
+    if base is not str and (low > -math.inf or high < math.inf):
+        words += f" from {low:g}" if low > -math.inf else ""
+        words += f" to {high:g}" if high < math.inf else " up"
+    return words + (" or none" if optional else "")
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """`["epochs=5", "cut=head"]` -> typed values.
+
+    Raises ConfigError, which lists every bad key (with the nearest right one) and every bad value at once.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        key = key.strip()
+        if not sign:
+            problems.append(f"--set {pair}: write it as key=value.")
+        elif key not in SETTINGS:
+            problems.append(f"--set {pair}: there is no setting '{key}'.{nearest(key, SETTINGS)}")
+        else:
+            try:
+                values[key] = _checked(SETTINGS[key], _parsed(key, text.strip()))
+            except ConfigError as error:
+                problems.append(str(error))
+    if problems:
+        if any("there is no setting" in problem for problem in problems):
+            problems.append(f"The settings are: {', '.join(SETTINGS)}.")
+        raise ConfigError("\n".join(problems))
+    return values
+
+
+def make_config(values: Mapping[str, Any]) -> TrainConfig:
+    """A configuration from plain values, such as a call's keyword arguments.
+
+    Raises ConfigError, which lists every bad key and every bad value at once."""
+    unknown = [
+        f"there is no setting '{key}'.{nearest(key, SETTINGS)}" for key in values if key not in SETTINGS
+    ]
+    try:
+        config = TrainConfig(**{key: value for key, value in values.items() if key in SETTINGS})
+    except ConfigError as error:
+        raise ConfigError("\n".join([*unknown, str(error)])) from None
+    if unknown:
+        raise ConfigError("\n".join([*unknown, f"The settings are: {', '.join(SETTINGS)}."]))
+    return config
+
+
+def _parts(kind: Any) -> tuple[tuple[str, ...], type, bool]:
+    """(choices of a Literal, plain type, may be None) of an annotation."""
+    if typing.get_origin(kind) is Literal:
+        return typing.get_args(kind), str, False
+    if isinstance(kind, types.UnionType):
+        (base,) = [part for part in typing.get_args(kind) if part is not type(None)]
+        return (), base, True
+    return (), kind, False
+
+
+def _parsed(name: str, text: str) -> Any:
+    _, base, optional = _parts(_TYPES[name])
+    if optional and text.lower() in ("", "none"):
+        return None
+    try:
+        return base(text)
+    except ValueError:
+        raise ConfigError(f"{name}={text}: must be {accepted(name)}.") from None
+
+
+def _checked(setting: "dataclasses.Field[Any]", value: Any) -> Any:
+    name = setting.name
+    choices, base, optional = _parts(_TYPES[name])
+    low, high = setting.metadata["low"], setting.metadata["high"]
+    if value is None:
+        good = optional
+    elif choices:
+        good = value in choices
+    elif base is str:
+        good = isinstance(value, str)
+    else:
+        numbers: Any = int if base is int else (int, float)
+        good = isinstance(value, numbers) and not isinstance(value, bool) and low <= value <= high
+    if not good:
+        near = nearest(str(value), choices) if choices else ""
+        raise ConfigError(f"{name}={value}: must be {accepted(name)}.{near}")
+    return value

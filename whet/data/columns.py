@@ -1,0 +1,287 @@
+"""Which column holds the texts, which the labels, and what task that makes: inferred, said, and overridable.
+
+Usual names come first, then the one column that fits, then an error that lists the columns.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from whet.data.table import Columns, Table, as_text, is_text
+from whet.errors import DataError, UsageError, nearest
+
+__all__ = ["Columns", "infer_columns"]
+
+TASKS = (
+    "classification",
+    "multilabel-classification",
+    "regression",
+    "token-classification",
+    "question-answering",
+    "masked-lm",
+)
+BUILT = ("classification",)
+
+# In the order they are looked for; compared without case, spaces, "_" and "-".
+PAIR_NAMES = (
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("text1", "text2"),
+    ("text a", "text b"),
+    ("sentence a", "sentence b"),
+    ("#1 string", "#2 string"),
+    ("question", "sentence"),
+    ("question", "passage"),
+    ("query", "passage"),
+    ("query", "document"),
+    ("claim", "evidence"),
+    ("text", "text pair"),
+    ("text", "pair"),
+)
+TEXT_NAMES = (
+    "text", "sentence", "review", "reviews", "review text", "content", "body", "message", "comment", "comment text",
+    "tweet", "document", "utterance", "article", "abstract", "description", "headline", "title", "question", "query",
+    "input", "sms", "post", "texts", "sentences",
+)  # fmt: skip
+LABEL_NAMES = (
+    "label", "class", "category", "target", "gold label", "labels", "classes", "sentiment", "intent", "topic",
+    "emotion", "is duplicate", "quality", "polarity", "stance", "label text", "score", "rating", "stars", "y",
+)  # fmt: skip
+
+MOST_CLASSES_OF_INTEGERS = 20  # more distinct integers than this may be a quantity as well as classes
+SAMPLE_ROWS = 10_000
+FREE_TEXT_WORDS = 2.5  # a column with more words a value than this, most of them distinct, holds texts
+
+
+def infer_columns(
+    table: Table,
+    *,
+    task: str | None = None,
+    text: str | None = None,
+    pair: str | None = None,
+    label: str | None = None,
+    need_label: bool = True,
+) -> Columns:
+    """The columns of a table and its task; what the caller names is taken, the rest inferred with a note each."""
+    _check_task(table, task)
+    for name in (text, pair, label):
+        if name is not None:
+            table.column(name)
+    _check_distinct(text=text, pair=pair, label=label)
+    known = table.known
+    if known is not None and text is pair is label is None and (known.label or not need_label):
+        _check_built(table, task or known.task, f"its columns are those of a GLUE task of {known.task}")
+        return Columns(task or known.task, known.text, known.pair, known.label, known.notes)
+    notes: list[str] = []
+    if task is None:
+        _refuse_other_tasks(table, text, label)
+    label = label or _usual(table, LABEL_NAMES, taken=(text, pair))
+    label_named = label is not None
+    text, pair = _texts(table, text, pair, label, notes)
+    if not label_named and need_label:
+        label = _fitting_label(table, text, pair, notes)
+    elif label is not None and label_named:
+        notes.append(f"labels: column '{label}'")
+    if label is not None:
+        task = _task_of(table, label, task, notes)
+    return Columns(task or "classification", text, pair, label, tuple(notes))
+
+
+def _check_task(table: Table, task: str | None) -> None:
+    if task is None:
+        return
+    if task not in TASKS:
+        raise UsageError(
+            f"there is no task '{task}'.{nearest(task, TASKS)} The tasks are: {', '.join(TASKS)}."
+        )
+    _check_built(table, task, "it was asked for")
+
+
+def _check_built(table: Table, task: str, why: str) -> None:
+    if task in BUILT:
+        return
+    advice = " --task classification treats each distinct value as a class." if task == "regression" else ""
+    raise DataError(f"{table.source}: the task is {task} ({why}), which is not built yet.{advice}")
+
+
+def _check_distinct(**names: str | None) -> None:
+    roles: dict[str, str] = {}
+    for role, name in names.items():
+        if name is not None and name in roles:
+            raise UsageError(f"--{roles[name]} and --{role} both name the column '{name}'. They must differ.")
+        if name is not None:
+            roles[name] = role
+
+
+def _key(name: str) -> str:
+    return "".join(character for character in name.casefold() if character not in " _-")
+
+
+def _usual(table: Table, usual: Sequence[str], taken: Sequence[str | None] = ()) -> str | None:
+    by_key = {_key(name): name for name in reversed(table.names) if name not in taken}
+    return next((by_key[_key(name)] for name in usual if _key(name) in by_key), None)
+
+
+def _refuse_other_tasks(table: Table, text: str | None, label: str | None) -> None:
+    keys = {_key(name) for name in table.names}
+    if text is None and {"question", "context"} <= keys and label is None:
+        _check_built(table, "question-answering", "it has question and context columns")
+    words = next((n for n in table.names if _key(n) in ("tokens", "words") and _is_list(table, n)), None)
+    tags = next(
+        (n for n in table.names if _key(n) in ("nertags", "tags", "postags") and _is_list(table, n)), None
+    )
+    if text is None and words and tags:
+        _check_built(table, "token-classification", f"'{words}' and '{tags}' hold lists")
+
+
+def _is_list(table: Table, name: str) -> bool:
+    return bool(pa.types.is_nested(table.columns.column(name).type))
+
+
+def _texts(
+    table: Table, text: str | None, pair: str | None, label: str | None, notes: list[str]
+) -> tuple[str, str | None]:
+    by_key = {_key(name): name for name in reversed(table.names) if name != label}
+    if text is None:
+        for first, second in PAIR_NAMES:
+            one, two = by_key.get(_key(first)), by_key.get(_key(second))
+            if one and two and pair in (None, two):
+                notes.append(f"texts: pairs of '{one}' and '{two}', by their usual names")
+                return one, two
+        text = _usual(table, TEXT_NAMES, taken=(pair, label))
+        if text is not None:
+            notes.append(f"texts: column '{text}', by its usual name")
+        else:
+            text = _fitting_text(table, pair, label, notes)
+    else:
+        notes.append(f"texts: column '{text}', as asked")
+    if pair is not None:
+        notes.append(f"second texts: column '{pair}', as asked")
+    return text, pair
+
+
+def _fitting_text(table: Table, pair: str | None, label: str | None, notes: list[str]) -> str:
+    candidates = [
+        name for name in table.names if name not in (pair, label) and is_text(table.columns.column(name).type)
+    ]
+    free = [name for name in candidates if _is_free_text(table, name)]
+    if len(free) == 1:
+        notes.append(f"texts: column '{free[0]}', the only one that holds free text")
+        return free[0]
+    if not free and len(candidates) == 1:
+        notes.append(f"texts: column '{candidates[0]}', the only one left that holds text")
+        return candidates[0]
+    several = (
+        f"several could be it ({', '.join(free)})"
+        if free
+        else "no column has a usual name or holds free text"
+    )
+    raise DataError(
+        f"{table.source}: which column holds the texts? {several[0].upper()}{several[1:]}. "
+        f"Name one with --text. The columns are: {', '.join(table.names)}."
+    )
+
+
+def _is_free_text(table: Table, name: str) -> bool:
+    values = _sample(table, name)
+    if not len(values):
+        return False
+    return bool(_mean_words(values) >= FREE_TEXT_WORDS and len(values.unique()) > 0.3 * len(values))
+
+
+def _mean_words(values: pa.ChunkedArray) -> float:
+    words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(values)))
+    return float(pc.mean(words).as_py() or 0.0)
+
+
+def _sample(table: Table, name: str) -> pa.ChunkedArray:
+    """Values that are not null from evenly spread rows, as text."""
+    column = table.columns.column(name)
+    if len(column) > SAMPLE_ROWS:
+        column = column.take(pa.array(np.linspace(0, len(column) - 1, SAMPLE_ROWS).astype(np.int64)))
+    return as_text(column).drop_null()
+
+
+def _fitting_label(table: Table, text: str, pair: str | None, notes: list[str]) -> str:
+    others = [name for name in table.names if name not in (text, pair)]
+    fitting = []
+    for name in others:
+        if _is_list(table, name):
+            continue
+        n_distinct = _n_distinct(table, name)
+        if 2 <= n_distinct <= max(2, len(table) // 2) and not _is_free_text(table, name):
+            fitting.append((name, n_distinct))
+    if len(fitting) == 1:
+        name, n_distinct = fitting[0]
+        notes.append(
+            f"labels: column '{name}', the only other one with few values ({n_distinct:,} in {len(table):,} rows)"
+        )
+        return name
+    if not others:
+        reason = "There is no column beside the texts"
+    elif fitting:
+        reason = f"Several could be it ({', '.join(name for name, _ in fitting)})"
+    else:
+        reason = "No column has a usual name or few enough values"
+    raise DataError(
+        f"{table.source}: which column holds the labels? {reason}. "
+        f"Name one with --label. The columns are: {', '.join(table.names)}."
+    )
+
+
+def _n_distinct(table: Table, name: str) -> int:
+    return int(pc.count_distinct(pc.utf8_trim_whitespace(table.strings(name)), mode="only_valid").as_py())
+
+
+def _task_of(table: Table, label: str, task: str | None, notes: list[str]) -> str:
+    """The task that the label column makes, with its note; only classification gets through."""
+    if _is_list(table, label):
+        _check_built(table, "multilabel-classification", f"'{label}' holds lists")
+    values = table.strings(label)
+    texts = pc.utf8_trim_whitespace(values).unique().drop_null()
+    distinct = [value for value in texts.to_pylist() if value]
+    if task is not None:
+        notes.append(f"task: {task}, as asked")
+        return task
+    if label not in table.class_names:
+        _check_quantities(table, label, distinct)
+    if len(distinct) > 20 and len(distinct) > len(table) / 2:
+        raise DataError(
+            f"{table.source}: column '{label}' holds {len(distinct):,} different values in {len(table):,} rows, too "
+            f"many to be classes. Name another column with --label, or say --task classification if they are."
+        )
+    notes.append(f"task: classification, because '{label}' holds {_n_values(len(distinct))}")
+    return "classification"
+
+
+def _n_values(n: int) -> str:
+    return "1 value" if n == 1 else f"{n:,} different values"
+
+
+def _check_quantities(table: Table, label: str, distinct: list[str]) -> None:
+    numbers = [number for number in map(_number, distinct) if number is not None]
+    if not distinct or len(numbers) < len(distinct):
+        return
+    odd = next(
+        (text for text, number in zip(distinct, numbers, strict=True) if not number.is_integer()), None
+    )
+    if odd is not None:
+        _check_built(table, "regression", f"'{label}' holds numbers with decimals, such as {odd}")
+    if len(distinct) > MOST_CLASSES_OF_INTEGERS:
+        raise DataError(
+            f"{table.source}: column '{label}' holds {len(distinct):,} different whole numbers: classes or a quantity? "
+            f"Say --task classification if each is a class (--task regression is not built yet)."
+        )
+
+
+def _number(text: str) -> float | None:
+    """The number a text spells, and None for "nan", "inf" and "1_000", which float() would take."""
+    if not text or text[-1] not in "0123456789." or "_" in text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None

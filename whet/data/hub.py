@@ -1,0 +1,167 @@
+"""`datasets`: folders it saved, data sets of the hub, and class labels, also those kept in a Parquet file."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from whet.data.delimited import Batch
+from whet.data.table import Table
+from whet.errors import DataError
+
+SPLITS: Mapping[str, tuple[str, ...]] = {
+    "train": ("train",),
+    "dev": ("validation", "dev", "valid", "validation_matched"),
+    "test": ("test", "test_matched"),
+}
+ClassNames = dict[str, tuple[str, ...]]
+
+
+def parquet_batches(source: str, path: Path, n_rows: int) -> tuple[Iterator[Batch], ClassNames]:
+    """A Parquet file as batches, and the class names that `datasets` left in its schema."""
+    try:
+        file = pq.ParquetFile(path)
+        names = _class_names_of_schema(file.schema_arrow)
+        duplicates = sorted({n for n in file.schema_arrow.names if file.schema_arrow.names.count(n) > 1})
+        n_found = file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{source}: this is not a Parquet file that can be read: {_first_line(error)}."
+        ) from None
+    if duplicates:
+        raise DataError(
+            f"{source}: several columns are named '{duplicates[0]}'. Give every column its own name."
+        )
+    if not n_found:
+        raise DataError(f"{source}: there are columns ({', '.join(file.schema_arrow.names)}) but no rows.")
+    return _parquet_batches(source, file, n_rows, names), names
+
+
+def _parquet_batches(source: str, file: pq.ParquetFile, n_rows: int, names: ClassNames) -> Iterator[Batch]:
+    start = 0
+    try:
+        for batch in file.iter_batches(batch_size=n_rows):
+            table = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            yield with_class_names(source, table, names, start), None
+            start += table.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{source}: the file breaks off behind row {start}: {_first_line(error)}.") from None
+
+
+def _class_names_of_schema(schema: pa.Schema) -> ClassNames:
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {
+            name: tuple(str(n) for n in feature["names"])
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
+        }
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}  # metadata of another writer is no concern of ours
+
+
+def with_class_names(source: str, table: pa.Table, names: ClassNames, start: int = 0) -> pa.Table:
+    """The table with class ids replaced by their names; -1, which `datasets` uses for unlabelled, becomes null."""
+    for column, classes in names.items():
+        if column not in table.column_names or not pa.types.is_integer(table.column(column).type):
+            continue
+        ids = table.column(column).cast(pa.int64())
+        ids = pc.if_else(pc.equal(ids, -1), pa.scalar(None, pa.int64()), ids)
+        odd = pc.fill_null(pc.or_(pc.less(ids, 0), pc.greater_equal(ids, len(classes))), False)
+        if pc.any(odd).as_py():
+            row = int(np.flatnonzero(odd.to_numpy())[0])
+            raise DataError(
+                f"{source}, row {start + row + 1}: class {ids[row]} of '{column}' has no name: the data set names "
+                f"{len(classes)} classes, 0 to {len(classes) - 1}."
+            )
+        named = pa.chunked_array(
+            [pa.array(classes, pa.string()).take(chunk) for chunk in ids.chunks], pa.string()
+        )
+        table = table.set_column(table.column_names.index(column), column, named)
+    return table
+
+
+def table_of_dataset(source: str, dataset: Any) -> Table:
+    """A `datasets.Dataset` as a table; the rows stay where they are, memory-mapped."""
+    import datasets
+
+    names: ClassNames = {
+        name: tuple(feature.names)
+        for name, feature in dataset.features.items()
+        if isinstance(feature, datasets.ClassLabel) and feature.names
+    }
+    rows = dataset.with_format("arrow")[:].replace_schema_metadata(None)
+    if not rows.num_rows:
+        raise DataError(f"{source}: there are columns ({', '.join(rows.column_names)}) but no rows.")
+    return Table(source, with_class_names(source, rows, names), class_names=names)
+
+
+def saved_splits(source: str, folder: Path) -> dict[str, Table]:
+    """The splits of a folder that `datasets` saved; a single data set counts as train."""
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(str(folder))
+    except Exception as error:  # whatever a damaged folder raises, the user's next step is the same
+        raise DataError(
+            f"{source}: `datasets` cannot load this saved data set: {_first_line(error)}."
+        ) from None
+    return splits_of(source, loaded)
+
+
+def splits_of(source: str, loaded: Any) -> dict[str, Table]:
+    """train, dev and test of a `Dataset` or `DatasetDict`; other splits keep their own names."""
+    if not isinstance(loaded, dict):
+        return {"train": table_of_dataset(source, loaded)}
+    found = {}
+    for split, aliases in SPLITS.items():
+        name = next((alias for alias in aliases if alias in loaded), None)
+        if name is not None:
+            found[split] = table_of_dataset(f"{source} [{name}]", loaded[name])
+    return found
+
+
+def hub_splits(source: str) -> dict[str, Table]:
+    """train, dev and test of "hf:owner/name[:config]"."""
+    name, _, config = source.removeprefix("hf:").partition(":")
+    if not name:
+        raise DataError(f"{source}: a data set of the hub is written hf:owner/name, or hf:owner/name:config.")
+    # A hub that does not answer must be an error within seconds; both are read when huggingface_hub is imported.
+    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "4")
+    os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", "10")
+    import datasets
+
+    bars = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        loaded = datasets.load_dataset(name, config or None)
+    except Exception as error:  # `datasets` raises many kinds; each is one plain line for the user
+        raise DataError(_hub_error(source, name, config, error)) from None
+    finally:
+        if not bars:
+            datasets.enable_progress_bars()
+    return splits_of(source, loaded)
+
+
+def _hub_error(source: str, name: str, config: str, error: Exception) -> str:
+    reason, kind = _first_line(error), type(error).__name__
+    if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
+        return f"{source}: name one of its configurations, as in hf:{name}:CONFIG. {str(error).strip()}"
+    if kind == "DatasetNotFoundError":
+        return f"{source}: the hub has no data set '{name}' that you may read, and none is cached here. Is the name right?"
+    if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"):
+        return f"{source}: not in the local cache, and HF_HUB_OFFLINE keeps the network out. Unset it, or name a file."
+    return (
+        f"{source}: the data set could not be loaded ({kind}: {reason}). Is the hub reachable? "
+        f"A file or a folder works without a network."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,220 @@
+"""Whatever a user names as data, to tables: the one door. Each format has a file of its own beside this one."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from whet.data import hub
+from whet.data.delimited import Batch, csv_batches, sniff_delimiter, tsv_batches
+from whet.data.folders import glue_columns, is_saved_dataset, split_files
+from whet.data.jsonlines import join, json_array_batches, json_line_batches, pipe_batches
+from whet.data.lines import FORMATS, Lines, read_head, refuse_binary
+from whet.data.memory import is_frame, table_of_frame, table_of_lists
+from whet.data.spool import Spool
+from whet.data.table import Table
+from whet.errors import DataError
+
+READ_ROWS = 10_000
+STDIN = "<stdin>"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """What a source holds. A single file is all train."""
+
+    train: Table
+    dev: Table | None = None
+    test: Table | None = None
+
+
+def read_splits(source: Any) -> Splits:
+    """A path (file, GLUE folder, folder saved by `datasets`), "hf:owner/name[:config]", a DataFrame, lists, or a
+    `datasets` object, as train, dev and test."""
+    found = _splits(source)
+    if "train" not in found:
+        raise DataError(
+            f"{source}: there is no train split, only {' and '.join(found)}. Name a file to train on."
+        )
+    return Splits(found["train"], found.get("dev"), found.get("test"))
+
+
+def read_table(source: Any, *, split: str | None = None) -> Table:
+    """One table: a file, or the named split ("train", "dev" or "test") of a source that has several."""
+    path = _file(source)
+    if path is not None and split in (None, "train"):
+        return _read_file(path, str(source))
+    wanted = {"validation": "dev"}.get(split or "train", split or "train")
+    found = _splits(source)
+    if wanted not in found:
+        raise DataError(f"{source}: there is no {wanted} split, only {' and '.join(found) or 'none'}.")
+    return found[wanted]
+
+
+def stream_tables(source: Any, rows: int = 4096) -> Iterator[Table]:
+    """Tables of at most `rows` rows, in order, in constant memory for files and pipes ("-")."""
+    if isinstance(source, str) and source == "-":
+        lines = Lines(STDIN, _read_stdin, only_newline=True)
+        yield from _numbered(Table(STDIN, None), pipe_batches(lines, rows))
+        return
+    path = _file(source)
+    if path is None:
+        table = read_table(source)
+        for start in range(0, len(table), rows):
+            yield table.slice(start, rows)
+        return
+    with _opened(path, str(source), rows) as (batches, class_names):
+        yield from _numbered(Table(str(source), None, class_names=class_names), batches)
+
+
+def _read_stdin(n_bytes: int) -> bytes:
+    buffer: Any = getattr(sys.stdin, "buffer", None)
+    if buffer is None:  # a test or a notebook put a text stream there
+        return sys.stdin.read(n_bytes).encode("utf-8", "surrogateescape")
+    # read1 gives what a pipe holds by now, so the first rows need not wait for a whole block
+    return bytes(buffer.read1(n_bytes) if hasattr(buffer, "read1") else buffer.read(n_bytes))
+
+
+def _numbered(like: Table, batches: Iterator[Batch]) -> Iterator[Table]:
+    done = 0
+    for columns, lines in batches:
+        numbers = np.arange(done, done + columns.num_rows, dtype=np.int64)
+        done += columns.num_rows
+        yield replace(like, columns=columns, first_lines=lines, row_numbers=numbers)
+
+
+def _splits(source: Any) -> dict[str, Table]:
+    if is_frame(source):
+        return {"train": table_of_frame(source)}
+    if isinstance(source, str) and source.startswith("hf:"):
+        return hub.hub_splits(source)
+    if type(source).__module__.split(".")[0] == "datasets":
+        return hub.splits_of("<Dataset>", source)
+    if not isinstance(source, str | os.PathLike):
+        return {"train": table_of_lists(source)}
+    file = _file(source)
+    if file is not None:
+        return {"train": _read_file(file, str(source))}
+    return _read_folder(Path(source), str(source))
+
+
+def _file(source: Any) -> Path | None:
+    """The file a source names; None where it is no path or a folder; an error where nothing is there."""
+    if not isinstance(source, str | os.PathLike) or str(source).startswith("hf:"):
+        return None
+    path = Path(source)
+    try:
+        if path.is_dir():
+            return None
+        if path.exists():
+            return path
+    except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+        raise DataError(f"{str(source)[:200]!r} is not a file name: {error}.") from None
+    raise DataError(_missing(path, str(source)))
+
+
+def _missing(path: Path, source: str) -> str:
+    try:
+        beside = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return f"{source}: no such file; the folder {path.parent} does not exist either."
+    close = get_close_matches(path.name, beside, n=1)
+    advice = f" Did you mean '{path.parent / close[0]}'?" if close else ""
+    if not close and source.count("/") == 1 and not path.suffix:
+        advice = f" A data set of the Hugging Face hub is written hf:{source}."
+    return f"{source}: no such file.{advice}"
+
+
+def _read_folder(folder: Path, source: str) -> dict[str, Table]:
+    if is_saved_dataset(folder):
+        return hub.saved_splits(source, folder)
+    files = split_files(folder)
+    if not files:
+        raise DataError(
+            f"{source}: this folder is no data set: it holds no train, dev or test file ({FORMATS}) and was not saved "
+            f"by `datasets`. Name a file in it."
+        )
+    tables = {split: _read_file(path, os.path.join(source, path.name)) for split, path in files.items()}
+    first = next(iter(tables.values()))
+    glue = {split for split, path in files.items() if path.suffix == ".tsv"}
+    return {
+        split: replace(table, minus_one_is_unlabelled=True, known=glue_columns(table.names, first.names))
+        if split in glue
+        else table
+        for split, table in tables.items()
+    }
+
+
+def _read_file(path: Path, source: str) -> Table:
+    spool = Spool()
+    all_lines: list[npt.NDArray[np.int64]] = []
+    with _opened(path, source, READ_ROWS) as (batches, class_names):
+        for columns, lines in batches:
+            spool.append(columns)
+            if lines is not None:
+                all_lines.append(lines)
+    columns = join(source, spool.finish())
+    return Table(source, columns, np.concatenate(all_lines) if all_lines else None, class_names=class_names)
+
+
+@contextmanager
+def _opened(
+    path: Path, source: str, n_rows: int
+) -> Iterator[tuple[Iterator[Batch], Mapping[str, tuple[str, ...]]]]:
+    """The batches of a file, by its ending or, where that says nothing, by its content."""
+    try:
+        head = read_head(path) if path.is_file() else b""
+        kind = _format(path, source, head)
+        if kind == "parquet":
+            yield hub.parquet_batches(source, path, n_rows)
+            return
+        with path.open("rb") as file:
+            lines = Lines(source, file.read, only_newline=kind != "csv")
+            if kind == "csv":
+                batches = csv_batches(lines, head, n_rows)
+            elif kind == "tsv":
+                batches = tsv_batches(lines, n_rows)
+            elif kind == "array":
+                batches = json_array_batches(lines, n_rows)
+            else:
+                batches = json_line_batches(lines, n_rows)
+            yield batches, {}
+    except OSError as error:
+        raise DataError(f"{source}: this file cannot be read: {error.strerror or error}.") from None
+
+
+def _format(path: Path, source: str, head: bytes) -> str:
+    """csv, tsv, json, array or parquet; an error says what a file of none of these looks like."""
+    suffix = path.suffix.lower()
+    if suffix in (".parquet", ".pq"):
+        if head and not head.startswith(b"PAR1"):
+            refuse_binary(source, head)
+            raise DataError(f"{source}: this is not a Parquet file. Rename it by what it holds: {FORMATS}.")
+        if head:
+            return "parquet"
+    if not head and path.is_file():
+        raise DataError(f"{source}: the file is empty.")
+    if suffix not in (".csv", ".tsv", ".jsonl", ".ndjson", ".json") and head.startswith(b"PAR1"):
+        return "parquet"
+    refuse_binary(source, head)
+    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if suffix in (".csv", ".tsv"):
+        return suffix[1:]
+    if suffix == ".json" and begin == b"[":
+        return "array"
+    if suffix in (".jsonl", ".ndjson", ".json") or begin == b"{":
+        return "json"
+    delimiter = sniff_delimiter(head)
+    if delimiter == "\t":
+        return "tsv"
+    if delimiter in head.split(b"\n", 1)[0].decode("utf-8", "replace"):
+        return "csv"
+    raise DataError(f"{source}: what this file holds cannot be told. Name it by its format: {FORMATS}.")

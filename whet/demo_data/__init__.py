@@ -1,0 +1,1 @@
+"""Bundled demo data: customer messages with one of eight intents."""

@@ -1,0 +1,93 @@
+"""Token sequences laid end to end: what every encoder here runs on.
+
+A pack holds no padding. Its sequences are sorted by length, so that sequences of one length stand side by
+side and can be attended to in one call; `starts` leads back to the caller's order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Run(NamedTuple):
+    """Neighbouring sequences of one length."""
+
+    n_sequences: int
+    length: int  # tokens in each
+
+
+@final
+@dataclass(frozen=True)
+class PackedBatch:
+    """Token sequences laid end to end, with no padding between them, shortest first."""
+
+    token_ids: Tensor  # (n_tokens,) int64
+    type_ids: Tensor  # (n_tokens,) int64
+    positions: Tensor  # (n_tokens,) int64, restarts at 0 in every sequence
+    starts: Tensor  # (n_sequences,) int64; starts[i] is the first token of the caller's i-th sequence
+    dropout_keys: Tensor  # (n_tokens,) int64, what dropout masks are made from; see encoder/dropout.py
+    lengths: tuple[int, ...]  # tokens in the caller's i-th sequence
+    runs: tuple[Run, ...]  # in pack order; ints, so reading them never waits for a device
+
+    @property
+    def n_sequences(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def n_tokens(self) -> int:
+        return self.token_ids.shape[0]
+
+    def to(self, device: torch.device) -> "PackedBatch":
+        """The same batch on a device."""
+        moved = (self.token_ids, self.type_ids, self.positions, self.starts, self.dropout_keys)
+        return PackedBatch(
+            *(tensor.to(device, non_blocking=True) for tensor in moved), self.lengths, self.runs
+        )
+
+    def unpack(self, tokens: Tensor) -> list[Tensor]:
+        """(n_tokens, ...) -> one (length, ...) tensor for each sequence, in the caller's order."""
+        starts = self.starts.tolist()
+        return [tokens[start : start + n] for start, n in zip(starts, self.lengths, strict=True)]
+
+
+def pack(
+    token_ids: Sequence[np.ndarray],
+    type_ids: Sequence[np.ndarray],
+    sequence_keys: np.ndarray | None = None,
+) -> PackedBatch:
+    """Lay sequences end to end.
+
+    token_ids and type_ids hold one (length,) integer array a sequence, length >= 1; sequence_keys is
+    (n_sequences,) uint64 from `encoder.dropout.sequence_keys`, needed only where dropout is on.
+    Raises ValueError for no sequences, an empty one, or ids and types of different length.
+    """
+    lengths = np.array([len(ids) for ids in token_ids], dtype=np.int64)
+    if len(lengths) == 0 or lengths.min() == 0:
+        raise ValueError("a pack needs at least one sequence, and a token in each")
+    if [len(types) for types in type_ids] != lengths.tolist():
+        raise ValueError("type_ids must be as long as token_ids, sequence by sequence")
+    order = np.argsort(lengths, kind="stable")
+    ends = np.cumsum(lengths[order])
+    starts = np.empty_like(ends)
+    starts[order] = ends - lengths[order]
+    positions = np.arange(ends[-1]) - np.repeat(ends - lengths[order], lengths[order])
+    keys = np.zeros(len(lengths), dtype=np.uint64) if sequence_keys is None else sequence_keys
+    token_keys = np.repeat(keys[order], lengths[order]) + positions.astype(np.uint64) * np.uint64(_PLACE)
+    values, counts = np.unique(lengths, return_counts=True)
+    return PackedBatch(
+        token_ids=torch.from_numpy(np.concatenate([token_ids[i] for i in order]).astype(np.int64)),
+        type_ids=torch.from_numpy(np.concatenate([type_ids[i] for i in order]).astype(np.int64)),
+        positions=torch.from_numpy(positions),
+        starts=torch.from_numpy(starts),
+        dropout_keys=torch.from_numpy(token_keys.view(np.int64)),
+        lengths=tuple(lengths.tolist()),
+        runs=tuple(Run(int(n), int(length)) for length, n in zip(values, counts, strict=True)),
+    )
+
+
+# An odd constant spreads places over all 64 bits (MurmurHash3's second multiplier, A. Appleby, public domain).
+_PLACE = 0xC4CEB9FE1A85EC53

@@ -1,0 +1,42 @@
+"""How good a model is on labelled rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from whet.predictor import Predictor
+from whet.text.tokens import TokenStore
+
+
+@final
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures over the labelled rows of one file."""
+
+    source: str
+    n_rows: int  # labelled rows, the ones the figures are about
+    n_unlabelled: int
+    metrics: Mapping[str, Any]  # see `whet.metrics.classification_metrics`
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "rows": self.n_rows,
+            "unlabelled_rows": self.n_unlabelled,
+            "metrics": dict(self.metrics),
+        }
+
+
+def evaluate_store(
+    predictor: Predictor, store: TokenStore, targets: np.ndarray, source: str
+) -> tuple[Evaluation, np.ndarray]:
+    """Figures over the labelled texts of a store, and the logits (n_texts, n_outputs) of all of them.
+
+    targets (n_texts,) int64, -1 where a text has no label; at least one has one."""
+    logits = predictor.logits(store)
+    labelled = targets >= 0
+    metrics = predictor.model.task.metrics(logits[labelled], targets[labelled])
+    return Evaluation(source, int(labelled.sum()), int((~labelled).sum()), metrics), logits

@@ -1,0 +1,25 @@
+"""What goes into a model and what comes out of it, as plain records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+
+@final
+@dataclass(frozen=True)
+class TextExample:
+    """One text, or a pair of texts that are read together."""
+
+    text: str
+    pair: str | None = None
+
+
+@final
+@dataclass(frozen=True)
+class LabelPrediction:
+    """The label a classifier chose for one text, and what it thinks of all of them."""
+
+    label: str
+    probability: float
+    probabilities: Mapping[str, float]  # label -> probability, in the model's order; they add up to 1
+    logits: tuple[float, ...] | None = None  # in the model's order; only where asked for

@@ -1,0 +1,211 @@
+"""Encoder, head and tokeniser bound together: the modules that one's own PyTorch loop can use.
+
+Three kinds of input mean the same: texts (or pairs of texts), the padded dictionary that a Hugging Face
+tokeniser returns, or a `PackedBatch`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from whet.checkpoints.loading import Checkpoint, encoder_from, new_linear
+from whet.config import Cut
+from whet.encoder.dropout import sequence_keys
+from whet.encoder.heads import PooledHead
+from whet.encoder.network import Encoder, EncoderOutput
+from whet.encoder.packing import PackedBatch, pack
+from whet.tasks.base import Task
+from whet.tasks.classification import Classification
+from whet.text.batches import pack_texts
+from whet.text.tokens import Tokeniser
+
+Texts = Sequence[str] | Sequence[tuple[str, str]]
+Inputs = Texts | Mapping[str, Tensor] | PackedBatch
+
+
+class EncodedTexts(NamedTuple):
+    """What `TextEncoder` gives: named as in transformers."""
+
+    last_hidden_state: Tensor  # (n_texts, longest, hidden_size), zero where a text has no token
+    pooler_output: Tensor | None  # (n_texts, hidden_size)
+
+
+class TaskOutput(NamedTuple):
+    """What `TextModel` gives: named as in transformers."""
+
+    loss: Tensor | None  # scalar, the mean over texts; None without labels
+    logits: Tensor  # (n_texts, n_outputs)
+
+
+@final
+@dataclass(frozen=True)
+class TextRules:
+    """How rows become tokens; part of a saved model."""
+
+    max_length: int
+    cut: Cut = "tail"
+    text_column: str | None = None  # what the columns were called in training; None where that is unknown
+    pair_column: str | None = None
+    label_column: str | None = None
+
+
+class _Packer(nn.Module):
+    """Makes a pack of whatever came in. Dropout masks of a bare module follow torch's generator; the
+    training loop passes packs that carry its own keys."""
+
+    def __init__(self, tokeniser: Tokeniser, rules: TextRules) -> None:
+        super().__init__()
+        self.tokeniser = tokeniser
+        self.rules = rules
+
+    def pack(self, inputs: Inputs) -> PackedBatch:
+        """Raises TypeError for what is none of the three kinds of input."""
+        if isinstance(inputs, PackedBatch):
+            return inputs
+        device = next(self.parameters()).device
+        draw = int(torch.randint(1 << 62, ())) if self.training else 0
+        if isinstance(inputs, Mapping):
+            return _pack_padded(inputs, draw).to(device)
+        if isinstance(inputs, str) or not isinstance(inputs, Sequence):
+            raise TypeError(
+                "pass a list of texts, a list of (text, pair), a tokeniser's dictionary, or a PackedBatch"
+            )
+        rows = [(item,) if isinstance(item, str) else tuple(item) for item in inputs]
+        store = self.tokeniser.encode(rows, self.rules.max_length, self.rules.cut)
+        return pack_texts(store, np.arange(len(store)), (draw, 0)).to(device)
+
+
+@final
+class TextEncoder(_Packer):
+    """An encoder as an ordinary `nn.Module`: texts in, hidden states out."""
+
+    def __init__(self, encoder: Encoder, tokeniser: Tokeniser, rules: TextRules) -> None:
+        super().__init__(tokeniser, rules)
+        self.encoder = encoder
+
+    def forward(self, inputs: Inputs) -> EncodedTexts:
+        """-> (n_texts, longest, hidden_size) and (n_texts, hidden_size), in the caller's order."""
+        batch = self.pack(inputs)
+        encoded: EncoderOutput = self.encoder(batch)
+        padded = nn.utils.rnn.pad_sequence(batch.unpack(encoded.tokens), batch_first=True)
+        if isinstance(inputs, Mapping):  # the shape that came in
+            padded = nn.functional.pad(padded, (0, 0, 0, inputs["input_ids"].shape[1] - padded.shape[1]))
+        return EncodedTexts(padded, encoded.pooled)
+
+
+@final
+class TextModel(_Packer):
+    """Encoder, head and task: texts and labels in, loss and logits out."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: PooledHead,
+        task: Task,
+        tokeniser: Tokeniser,
+        rules: TextRules,
+        config: Mapping[str, Any],
+    ) -> None:
+        super().__init__(tokeniser, rules)
+        self.encoder = encoder
+        self.head = head
+        self.task = task
+        self.config = config  # config.json of the checkpoint it came from, for saving
+
+    def logits(self, batch: PackedBatch) -> Tensor:
+        """(n_sequences, n_outputs), in the caller's order: what the loop and the predictor call."""
+        logits: Tensor = self.head(self.encoder(batch), batch)
+        return logits
+
+    def forward(self, inputs: Inputs, labels: Sequence[str] | Tensor | None = None) -> TaskOutput:
+        """labels are names, or (n_texts,) int64 indices into the task's labels. A Hugging Face dictionary
+        may bring them itself, under "labels". Raises ValueError for a name the model does not know."""
+        if labels is None and isinstance(inputs, Mapping):
+            labels = inputs.get("labels")
+        logits = self.logits(self.pack(inputs))
+        if labels is None:
+            return TaskOutput(None, logits)
+        targets = self._targets(labels).to(logits.device)
+        return TaskOutput(self.task.losses(logits, targets).sum() / self.task.weight(targets), logits)
+
+    def _targets(self, labels: Sequence[str] | Tensor) -> Tensor:
+        if isinstance(labels, Tensor):
+            return labels
+        known = self.task.labels if isinstance(self.task, Classification) else ()
+        unknown = sorted(set(labels) - set(known))
+        if unknown:
+            raise ValueError(f"labels {unknown} are not among this model's: {', '.join(known)}")
+        return torch.tensor([known.index(label) for label in labels])
+
+
+def _pack_padded(inputs: Mapping[str, Tensor], draw: int) -> PackedBatch:
+    ids = inputs["input_ids"].cpu().numpy()
+    mask = inputs.get("attention_mask")
+    types = inputs.get("token_type_ids")
+    real = np.ones_like(ids, bool) if mask is None else mask.cpu().numpy().astype(bool)
+    kinds = np.zeros_like(ids) if types is None else types.cpu().numpy()
+    return pack(
+        [row[keep] for row, keep in zip(ids, real, strict=True)],
+        [row[keep] for row, keep in zip(kinds, real, strict=True)],
+        sequence_keys(draw, 0, np.arange(len(ids))),
+    )
+
+
+@final
+@dataclass(frozen=True)
+class Start:
+    """A model that is ready to be trained, and what was found on the way."""
+
+    model: TextModel
+    new: frozenset[str]  # parameters made new, which take the head's learning rate
+    notes: tuple[str, ...]
+
+
+def start_model(
+    checkpoint: Checkpoint,
+    task: Classification,
+    tokeniser: Tokeniser,
+    rules: TextRules,
+    seed: int,
+    dropout: float | None = None,
+) -> Start:
+    """An encoder from a checkpoint with a head for `task`: the checkpoint's own head where it knows the
+    same labels (matched by name, in any order), else a new one.
+
+    The seed is set before anything new is made. Raises CheckpointError."""
+    generator = torch.Generator().manual_seed(seed)
+    encoder, n_new = encoder_from(checkpoint, dropout, generator)
+    head = PooledHead(encoder.spec, task.n_outputs)
+    new = {f"encoder.{name}" for name in ("pooler.weight", "pooler.bias")} if n_new else set()
+    notes = [f"New pooler ({n_new} tensors): the checkpoint has none."] if n_new else []
+    rows = _matching_rows(checkpoint.labels, task.labels)
+    if rows is None:
+        new_linear(head.classifier, encoder.spec.initializer_range, generator)
+        new |= {"head.classifier.weight", "head.classifier.bias"}
+        why = (
+            f"the checkpoint's own knows {len(checkpoint.labels)} other labels ({_shown(checkpoint.labels)})"
+            if checkpoint.labels
+            else "as expected"
+        )
+        notes.append(f"New head (2 tensors), {why}.")
+    else:
+        state = {"weight": checkpoint.head["classifier.weight"], "bias": checkpoint.head["classifier.bias"]}
+        head.classifier.load_state_dict({name: tensor[rows] for name, tensor in state.items()})
+        notes.append(f"The checkpoint's head knows these {len(rows)} labels and is kept.")
+    model = TextModel(encoder, head, task, tokeniser, rules, checkpoint.config)
+    return Start(model, frozenset(new), tuple(notes))
+
+
+def _matching_rows(theirs: tuple[str, ...], ours: tuple[str, ...]) -> list[int] | None:
+    """For each of our labels the checkpoint's row of that name; LABEL_3 also answers to 3."""
+    if set(theirs) != set(ours):
+        theirs = tuple(label.removeprefix("LABEL_") for label in theirs)
+    return [theirs.index(label) for label in ours] if set(theirs) == set(ours) else None
+
+
+def _shown(labels: tuple[str, ...]) -> str:
+    return ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")

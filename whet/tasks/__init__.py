@@ -1,0 +1,6 @@
+"""The tasks there are: a literal table."""
+
+from whet.tasks.base import Task
+from whet.tasks.classification import Classification
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification,)}

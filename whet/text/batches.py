@@ -1,0 +1,50 @@
+"""Which texts go into which step, and how a step is cut into packs. Pure functions of their arguments."""
+
+import numpy as np
+
+from whet.encoder.dropout import sequence_keys
+from whet.encoder.packing import PackedBatch, pack
+from whet.text.tokens import TokenStore
+
+_WINDOW = 16  # steps whose texts are sorted by length among themselves
+
+
+def plan_epoch(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The steps of one epoch: arrays of text indices, batch_size each but for the last one made.
+
+    Texts are shuffled, sorted by length within windows of 16 steps, so that equal lengths meet in a pack,
+    and the steps are shuffled again. lengths (n_texts,) int64 tokens."""
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    steps = []
+    for start in range(0, len(order), _WINDOW * batch_size):
+        window = order[start : start + _WINDOW * batch_size]
+        window = window[np.argsort(lengths[window], kind="stable")]
+        steps += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+    return [steps[i] for i in random.permutation(len(steps))]
+
+
+def cut_by_tokens(texts: np.ndarray, lengths: np.ndarray, most_tokens: int) -> list[np.ndarray]:
+    """Pieces of `texts`, in order, of at most `most_tokens` tokens each; a longer text goes alone.
+
+    texts (n,) indices into lengths (n_texts,)."""
+    pieces, start, tokens = [], 0, 0
+    for i, length in enumerate(lengths[texts].tolist()):
+        if tokens + length > most_tokens and i > start:
+            pieces.append(texts[start:i])
+            start, tokens = i, 0
+        tokens += length
+    return [*pieces, texts[start:]]
+
+
+def inference_batches(lengths: np.ndarray, most_tokens: int) -> list[np.ndarray]:
+    """Every text once, sorted by length, in packs of at most `most_tokens` tokens. lengths (n_texts,)."""
+    if len(lengths) == 0:
+        return []
+    return cut_by_tokens(np.argsort(lengths, kind="stable"), lengths, most_tokens)
+
+
+def pack_texts(store: TokenStore, texts: np.ndarray, dropout: tuple[int, int] | None = None) -> PackedBatch:
+    """A pack of some texts; dropout is (seed, step) while training."""
+    keys = None if dropout is None else sequence_keys(*dropout, texts)
+    return pack(*store.sequences(texts), keys)

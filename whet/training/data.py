@@ -1,0 +1,167 @@
+"""From what the user named to examples: columns, labels, the dev split, and a line about each decision."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from whet.config import TrainConfig
+from whet.data.columns import Columns, infer_columns
+from whet.data.labels import encode_labels, label_names
+from whet.data.readers import read_splits, read_table
+from whet.data.splitting import grouped_stratified_split, text_groups
+from whet.data.table import Table
+from whet.data.texts import n_empty_texts, text_rows
+from whet.errors import DataError
+from whet.model import TextRules
+from whet.text.tokens import Tokeniser, TokenStore
+from whet.training.loop import Examples
+
+
+@final
+@dataclass(frozen=True)
+class Named:
+    """Data and columns as the user named them; None is left to inference."""
+
+    data: Any
+    dev: Any = None
+    test: Any = None
+    task: str | None = None
+    text: str | None = None
+    pair: str | None = None
+    label: str | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a table, and the label of each."""
+
+    table: Table
+    rows: np.ndarray  # (n,) int64 rows of the table
+    targets: np.ndarray  # (n,) int64, never -1
+    n_unlabelled: int  # rows of the table that were left out
+
+    def record(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {
+            "source": self.table.source,
+            "rows": len(self.rows),
+            "unlabelled_rows": self.n_unlabelled,
+            "fingerprint": self.table.fingerprint(),
+        }
+
+
+@final
+@dataclass(frozen=True)
+class TrainingData:
+    columns: Columns
+    labels: tuple[str, ...]
+    train: Part
+    dev: Part | None
+    test: Part | None
+    dev_is_held_out: bool  # dev's rows come from the training table
+
+
+def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], None]) -> TrainingData:
+    """Read, infer, encode and split. Raises DataError for whatever is wrong with the data."""
+    splits = read_splits(named.data)
+    table = splits.train
+    dev = splits.dev if named.dev is None else read_table(named.dev)
+    test = splits.test if named.test is None else read_table(named.test)
+    columns = infer_columns(table, task=named.task, text=named.text, pair=named.pair, label=named.label)
+    for note in columns.notes:
+        say(note)
+    assert columns.label is not None
+    n_empty = n_empty_texts(table, columns)
+    if n_empty:
+        say(f"{n_empty:,} rows of {table.source} have an empty text; they are kept.")
+    labels = label_names([table], columns.label)
+    if config.positive_label is not None and (len(labels) != 2 or config.positive_label not in labels):
+        raise DataError(
+            f"positive_label={config.positive_label} names one of two labels, and {table.source} has {len(labels)}: "
+            f"{', '.join(labels[:20])}."
+        )
+    whole = _part(table, columns.label, labels)
+    if whole.n_unlabelled:
+        say(f"{whole.n_unlabelled:,} rows of {table.source} have no label and are left out of training.")
+    shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
+    say(f"{len(whole.rows):,} training rows in {table.source}, {len(labels)} labels: {shown}.")
+    dev_part = None if dev is None else _labelled_part(dev, columns, labels, required=named.dev is not None)
+    test_part = (
+        None if test is None else _labelled_part(test, columns, labels, required=named.test is not None)
+    )
+    if dev_part is not None:
+        say(f"Dev: {len(dev_part.rows):,} rows of {dev_part.table.source}, to choose the best epoch.")
+        return TrainingData(columns, labels, whole, dev_part, test_part, False)
+    train_part, held_out = _split(whole, columns, config)
+    if held_out is None:
+        say("There is no dev set, so the last epoch is kept.")
+    else:
+        say(
+            f"Dev: {len(held_out.rows):,} of these rows are held out to choose the best epoch (stratified by label, "
+            f"duplicates kept on one side, seed {config.seed}); give your own with --dev."
+        )
+    return TrainingData(columns, labels, train_part, held_out, test_part, held_out is not None)
+
+
+def tokenise(part: Part, columns: Columns, tokeniser: Tokeniser, rules: TextRules) -> Examples:
+    """The part's texts as tokens, in the order of its rows."""
+    store = tokeniser.encode(text_rows(part.table, columns), rules.max_length, rules.cut)
+    return Examples(store.take(part.rows), part.targets)
+
+
+def tokenise_both(
+    data: TrainingData, tokeniser: Tokeniser, rules: TextRules
+) -> tuple[Examples, Examples | None]:
+    """Train and dev; where dev was held out of the same table, that is tokenised once."""
+    if data.dev is None:
+        return tokenise(data.train, data.columns, tokeniser, rules), None
+    if not data.dev_is_held_out:
+        return tokenise(data.train, data.columns, tokeniser, rules), tokenise(
+            data.dev, data.columns, tokeniser, rules
+        )
+    store: TokenStore = tokeniser.encode(
+        text_rows(data.train.table, data.columns), rules.max_length, rules.cut
+    )
+    return (
+        Examples(store.take(data.train.rows), data.train.targets),
+        Examples(store.take(data.dev.rows), data.dev.targets),
+    )
+
+
+def _part(table: Table, label: str, labels: tuple[str, ...]) -> Part:
+    targets = encode_labels(table, label, labels)
+    rows = np.flatnonzero(targets >= 0)
+    return Part(table, rows, targets[rows], len(table) - len(rows))
+
+
+def _labelled_part(table: Table, columns: Columns, labels: tuple[str, ...], required: bool) -> Part | None:
+    """None for a split that came with the data and has no labels, as GLUE's test files."""
+    named = [name for name in (columns.text, columns.pair, columns.label) if name is not None]
+    if not required and columns.label not in table.names:
+        return None
+    infer_columns(table, task=columns.task, text=columns.text, pair=columns.pair, label=columns.label)
+    assert columns.label is not None and set(named) <= set(table.names)
+    part = _part(table, columns.label, labels)
+    if len(part.rows) == 0:
+        if required:
+            raise DataError(f"{table.source}: no row has a label in column '{columns.label}'.")
+        return None
+    return part
+
+
+def _split(whole: Part, columns: Columns, config: TrainConfig) -> tuple[Part, Part | None]:
+    if config.dev_fraction == 0.0:
+        return whole, None
+    names = [name for name in (columns.text, columns.pair) if name is not None]
+    groups = text_groups([whole.table.strings(name) for name in names])[whole.rows]
+    held_out = grouped_stratified_split(whole.targets, groups, config.dev_fraction, config.seed)
+    if not held_out.any():
+        return whole, None
+    parts = [
+        Part(whole.table, whole.rows[mask], whole.targets[mask], whole.n_unlabelled)
+        for mask in (~held_out, held_out)
+    ]
+    return parts[0], parts[1]

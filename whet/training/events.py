@@ -1,0 +1,60 @@
+"""What a training run says while it goes on. Listeners subscribe; the loop knows none of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+
+@final
+@dataclass(frozen=True)
+class Note:
+    """One line for the user: what was inferred, chosen or noticed."""
+
+    text: str
+
+
+@final
+@dataclass(frozen=True)
+class TrainingStarted:
+    n_steps: int
+    n_epochs: int
+    n_rows: int
+
+
+@final
+@dataclass(frozen=True)
+class StepDone:
+    step: int  # from 1
+    epoch: int  # from 1
+    loss: float  # nats a text, mean over the step
+    gradient_norm: float  # before clipping
+    learning_rate: float  # of the encoder
+    head_learning_rate: float
+    n_texts: int
+    n_tokens: int
+    seconds: float  # of training so far, evaluation left out
+
+
+@final
+@dataclass(frozen=True)
+class Evaluated:
+    """Dev was looked at, at the end of an epoch."""
+
+    step: int
+    epoch: int
+    metrics: Mapping[str, Any]
+    is_best: bool
+    seconds: float
+
+
+@final
+@dataclass(frozen=True)
+class TrainingDone:
+    n_steps: int
+    n_tokens: int
+    best_epoch: int
+    seconds: float  # of training, evaluation left out
+
+
+Event = Note | TrainingStarted | StepDone | Evaluated | TrainingDone
+Listener = Callable[[Event], None]
