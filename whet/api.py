@@ -60,7 +60,9 @@ class Model:
     def predict_table(
         self, table: Table, *, text: str | None = None, pair: str | None = None, logits: bool = False
     ) -> tuple[list[dict[str, Any]], list[LabelPrediction]]:
-        """The rows of a table as dictionaries, and a prediction for each. Raises DataError for a missing column."""
+        """The rows of a table as dictionaries, and a prediction for each.
+
+        Raises DataError for a missing column."""
         columns = self._columns(table, text, pair, None, need_label=False)
         return table.columns.to_pylist(), list(self.stream(text_rows(table, columns), logits=logits))
 
@@ -75,17 +77,24 @@ class Model:
         columns = self._columns(table, text, pair, label, need_label=True)
         assert columns.label is not None
         notes = list(columns.notes)
-        if self.labels == tuple(f"LABEL_{i}" for i in range(len(self.labels))):
-            notes.append(_name_by_number(self, table, columns.label))
-        targets = encode_labels(table, columns.label, self.labels)
+        task = self._classification
+        numbers = tuple(str(i) for i in range(len(self.labels)))
+        if self.labels == tuple(f"LABEL_{i}" for i in range(len(self.labels))) and set(
+            label_names([table], columns.label)
+        ) <= set(numbers):
+            task = Classification(numbers)
+            notes.append(
+                f"The model's labels have no names; '{columns.label}' holds numbers: matched by number."
+            )
+        targets = encode_labels(table, columns.label, task.labels)
         if not (targets >= 0).any():
             raise DataError(
-                f"{table.source}: no row has a label in column '{columns.label}', so there is nothing to score."
+                f"{table.source}: no row has a label in column '{columns.label}'; there is nothing to score."
             )
         rules = self.module.rules
         store = self.module.tokeniser.encode(text_rows(table, columns), rules.max_length, rules.cut)
-        evaluation, _ = evaluate_store(self._predictor, store, targets, table.source)
-        return replace(evaluation, notes=tuple(note for note in notes if note))
+        evaluation, _ = evaluate_store(self._predictor, task, store, targets, table.source)
+        return replace(evaluation, notes=tuple(notes))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model as a folder that whet and transformers open; replaces what is there."""
@@ -237,12 +246,3 @@ def _row(text: Any, index: int) -> Sequence[str]:
     if isinstance(text, tuple | list) and len(text) in (1, 2) and all(isinstance(part, str) for part in text):
         return text
     raise DataError(f"text {index}: expected a string or a pair of strings, and found {type(text).__name__}.")
-
-
-def _name_by_number(model: Model, table: Table, label: str) -> str:
-    """A folder that was saved without label names counts them; data that counts too is matched by number."""
-    numbers = tuple(str(i) for i in range(len(model.labels)))
-    if not set(label_names([table], label)) <= set(numbers):
-        return ""
-    model.module.task = Classification(numbers)
-    return f"The model's labels have no names (LABEL_0 ...), and column '{label}' holds numbers: matched by number."

@@ -156,7 +156,7 @@ def _read_saved(folder: Path) -> dict[str, Any] | None:
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         if (folder / name).exists() and checksum(folder / name) != sums.get(name):
             raise CheckpointError(
-                f"{folder / name} is not as it was saved: damaged in a copy, or edited. Copy the folder again, "
+                f"{folder / name} is not as it was saved: damaged in a copy, or edited. Copy it again, "
                 "or delete its whet.json to open it as a plain Hugging Face folder."
             )
     return saved

@@ -36,7 +36,7 @@ def model_card(
             "",
             "| accuracy | macro F1 | MCC | loss (nats) |",
             "| --- | --- | --- | --- |",
-            f"| {metrics['accuracy']:.4f} | {metrics['macro_f1']:.4f} | {metrics['mcc']:.4f} | {metrics['nll']:.4f} |",
+            f"| {' | '.join(f'{metrics[key]:.4f}' for key in ('accuracy', 'macro_f1', 'mcc', 'nll'))} |",
             "",
             "The epoch was chosen by these rows, so expect a little less on new ones.",
             "",

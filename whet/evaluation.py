@@ -7,6 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from whet.predictor import Predictor
+from whet.tasks.base import Task
 from whet.text.tokens import TokenStore
 
 
@@ -31,12 +32,13 @@ class Evaluation:
 
 
 def evaluate_store(
-    predictor: Predictor, store: TokenStore, targets: np.ndarray, source: str
+    predictor: Predictor, task: Task, store: TokenStore, targets: np.ndarray, source: str
 ) -> tuple[Evaluation, np.ndarray]:
     """Figures over the labelled texts of a store, and the logits (n_texts, n_outputs) of all of them.
 
-    targets (n_texts,) int64, -1 where a text has no label; at least one has one."""
+    targets (n_texts,) int64, -1 where a text has no label; at least one has one. The task names the
+    model's outputs as the data does."""
     logits = predictor.logits(store)
     labelled = targets >= 0
-    metrics = predictor.model.task.metrics(logits[labelled], targets[labelled])
+    metrics = task.metrics(logits[labelled], targets[labelled])
     return Evaluation(source, int(labelled.sum()), int((~labelled).sum()), metrics), logits

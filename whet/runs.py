@@ -9,9 +9,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, final
 
-from whet.version import __version__
 from whet.artifact import write_json
 from whet.errors import RunError
+from whet.version import __version__
 
 FORMAT = 1
 

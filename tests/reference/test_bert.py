@@ -21,7 +21,7 @@ from whet.model import TextModel, TextRules
 from whet.tasks.classification import Classification
 from whet.text.batches import plan_epoch
 from whet.text.tokens import TokenStore
-from whet.training.events import StepDone
+from whet.training.events import Event, StepDone
 from whet.training.loop import Examples, accumulate, fit
 
 transformers = pytest.importorskip("transformers")
@@ -209,8 +209,12 @@ def test_five_training_steps_equal_a_plain_transformers_loop(
             module.p = 0.0
     new = frozenset({"head.classifier.weight", "head.classifier.bias"})
     events: list[StepDone] = []
-    fit(ours, new, examples, None, config, "float64",
-        lambda event: events.append(event) if isinstance(event, StepDone) else None, lambda: None)  # fmt: skip
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StepDone):
+            events.append(event)
+
+    fit(ours, new, examples, None, config, "float64", listen, lambda: None)
 
     reference = copy.deepcopy(theirs).train()
     for module in reference.modules():

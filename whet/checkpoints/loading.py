@@ -173,7 +173,7 @@ def _labels(folder: Path, config: Mapping[str, Any], head: Mapping[str, Tensor])
         labels = tuple(str(id2label[str(i)]) for i in range(n_labels))
     except (KeyError, TypeError):
         raise CheckpointError(
-            f"{folder}: the head has {n_labels} outputs, and config.json's id2label does not name 0 to {n_labels - 1}."
+            f"{folder}: the head has {n_labels} outputs, which config.json's id2label does not name."
         ) from None
     if len(set(labels)) != n_labels:
         raise CheckpointError(f"{folder}: config.json's id2label names a label twice: {', '.join(labels)}.")

@@ -81,7 +81,9 @@ def main() -> None:
         )
         sys.exit(1)
     except Exception as error:
-        if not (hasattr(error, "show") and hasattr(error, "exit_code")):  # click's own, whichever typer carries
+        if not (
+            hasattr(error, "show") and hasattr(error, "exit_code")
+        ):  # click's own, whichever typer carries
             raise
         error.show()
         sys.exit(error.exit_code)

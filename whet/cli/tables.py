@@ -47,8 +47,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
     out.print(head)
     if "f1" in metrics:
         out.print(
-            f"Positive label: precision {_figure(metrics['precision'])}, recall {_figure(metrics['recall'])}, "
-            f"F1 {_figure(metrics['f1'])}"
+            "Positive label: "
+            + ", ".join(f"{name} {_figure(metrics[name.lower()])}" for name in ("precision", "recall", "F1"))
         )
     table = _table("label", "precision", "recall", "F1", "ROC AUC", "rows")
     for row in metrics["per_class"]:

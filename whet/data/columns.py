@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whet.data.table import Columns, Table, as_text, is_text
+from whet.data.table import Columns, Table, as_text, describe, is_text
 from whet.errors import DataError, UsageError, nearest
 
 __all__ = ["Columns", "infer_columns"]
@@ -42,9 +42,9 @@ PAIR_NAMES = (
     ("text", "pair"),
 )
 TEXT_NAMES = (
-    "text", "sentence", "review", "reviews", "review text", "content", "body", "message", "comment", "comment text",
-    "tweet", "document", "utterance", "article", "abstract", "description", "headline", "title", "question", "query",
-    "input", "sms", "post", "texts", "sentences",
+    "text", "sentence", "review", "reviews", "review text", "content", "body", "message", "comment",
+    "comment text", "tweet", "document", "utterance", "article", "abstract", "description", "headline",
+    "title", "question", "query", "input", "sms", "post", "texts", "sentences",
 )  # fmt: skip
 LABEL_NAMES = (
     "label", "class", "category", "target", "gold label", "labels", "classes", "sentiment", "intent", "topic",
@@ -65,7 +65,7 @@ def infer_columns(
     label: str | None = None,
     need_label: bool = True,
 ) -> Columns:
-    """The columns of a table and its task; what the caller names is taken, the rest inferred with a note each."""
+    """The columns of a table and its task; what is named is taken, the rest is inferred with a note."""
     _check_task(table, task)
     for name in (text, pair, label):
         if name is not None:
@@ -78,13 +78,13 @@ def infer_columns(
     notes: list[str] = []
     if task is None:
         _refuse_other_tasks(table, text, label)
+    asked = label is not None
     label = label or _usual(table, LABEL_NAMES, taken=(text, pair))
-    label_named = label is not None
     text, pair = _texts(table, text, pair, label, notes)
-    if not label_named and need_label:
+    if label is not None:
+        notes.append(f"labels: column '{label}', {'as asked' if asked else 'by its usual name'}")
+    elif need_label:
         label = _fitting_label(table, text, pair, notes)
-    elif label is not None and label_named:
-        notes.append(f"labels: column '{label}'")
     if label is not None:
         task = _task_of(table, label, task, notes)
     return Columns(task or "classification", text, pair, label, tuple(notes))
@@ -138,7 +138,7 @@ def _refuse_other_tasks(table: Table, text: str | None, label: str | None) -> No
 
 
 def _is_list(table: Table, name: str) -> bool:
-    return bool(pa.types.is_nested(table.columns.column(name).type))
+    return describe(table.columns.column(name).type) == "lists"
 
 
 def _texts(
@@ -209,7 +209,7 @@ def _fitting_label(table: Table, text: str, pair: str | None, notes: list[str]) 
     others = [name for name in table.names if name not in (text, pair)]
     fitting = []
     for name in others:
-        if _is_list(table, name):
+        if pa.types.is_nested(table.columns.column(name).type):
             continue
         n_distinct = _n_distinct(table, name)
         if 2 <= n_distinct <= max(2, len(table) // 2) and not _is_free_text(table, name):
@@ -217,7 +217,8 @@ def _fitting_label(table: Table, text: str, pair: str | None, notes: list[str]) 
     if len(fitting) == 1:
         name, n_distinct = fitting[0]
         notes.append(
-            f"labels: column '{name}', the only other one with few values ({n_distinct:,} in {len(table):,} rows)"
+            f"labels: column '{name}', the only other one with few values "
+            f"({n_distinct:,} in {len(table):,} rows)"
         )
         return name
     if not others:
@@ -250,8 +251,9 @@ def _task_of(table: Table, label: str, task: str | None, notes: list[str]) -> st
         _check_quantities(table, label, distinct)
     if len(distinct) > 20 and len(distinct) > len(table) / 2:
         raise DataError(
-            f"{table.source}: column '{label}' holds {len(distinct):,} different values in {len(table):,} rows, too "
-            f"many to be classes. Name another column with --label, or say --task classification if they are."
+            f"{table.source}: column '{label}' holds {len(distinct):,} different values in {len(table):,} "
+            f"rows, too many to be classes. Name another column with --label, or say --task classification "
+            f"if they are."
         )
     notes.append(f"task: classification, because '{label}' holds {_n_values(len(distinct))}")
     return "classification"
@@ -272,8 +274,8 @@ def _check_quantities(table: Table, label: str, distinct: list[str]) -> None:
         _check_built(table, "regression", f"'{label}' holds numbers with decimals, such as {odd}")
     if len(distinct) > MOST_CLASSES_OF_INTEGERS:
         raise DataError(
-            f"{table.source}: column '{label}' holds {len(distinct):,} different whole numbers: classes or a quantity? "
-            f"Say --task classification if each is a class (--task regression is not built yet)."
+            f"{table.source}: column '{label}' holds {len(distinct):,} different whole numbers: classes or a "
+            f"quantity? Say --task classification if each is a class (--task regression is not built yet)."
         )
 
 

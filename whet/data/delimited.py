@@ -24,7 +24,7 @@ COLA_NAMES = ["source", "label", "mark", "sentence"]
 
 
 def csv_batches(lines: Lines, head: bytes, n_rows: int) -> Iterator[Batch]:
-    """A CSV file as batches of text columns; `head` is its beginning, in which the delimiter is looked for."""
+    """A CSV file as batches of text columns; the delimiter is looked for in `head`, its beginning."""
     delimiter = sniff_delimiter(head)
     return _batches(lines, csv_rows(lines, delimiter), n_rows, delimiter)
 
@@ -51,7 +51,10 @@ def csv_rows(lines: Lines, delimiter: str) -> Iterator[Row]:
 def _quoting_error(lines: Lines, start: int, reason: str) -> str:
     place = f"{lines.source}:{start}"
     if "unexpected end" in reason:
-        return f'{place}: a quote is opened in this row and never closed. Close it, or double it ("") if it is text.'
+        return (
+            f"{place}: a quote is opened in this row and never closed. "
+            f'Close it, or write it twice ("") inside quotes if it is text.'
+        )
     if "field larger" in reason:
         return (
             f"{place}: a field that begins in this row is longer than {LONGEST_LINE // 2**20} MiB. "
@@ -109,13 +112,13 @@ def _batch(names: list[str], rows: list[list[str]], starts: list[int]) -> Batch:
 
 
 def header_names(source: str, line: int, fields: list[str]) -> list[str]:
-    """Column names: trimmed; an empty one, as pandas writes for its index, becomes "column 1" by its place."""
+    """Column names, trimmed; an empty one, as pandas writes for its index, becomes "column 1" by place."""
     names = [field.strip() or f"column {place}" for place, field in enumerate(fields, 1)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(
-            f"{source}:{line}: the header names {_quoted(twice)} more than once. Give every column a name of its own; "
-            f"if the first line is a row already, put a header above it."
+            f"{source}:{line}: the header names {_quoted(twice)} more than once. Give every column a name "
+            f"of its own; if the first line is a row already, put a header above it."
         )
     return names
 
@@ -148,8 +151,8 @@ def _quoted(words: list[str]) -> str:
 
 
 def sniff_delimiter(head: bytes) -> str:
-    """The delimiter under which the first rows, read with real quoting, have the header's number of fields most
-    often; a comma where the header has one field under all of them."""
+    """The delimiter under which the first rows, read with real quoting, most often have as many fields as the
+    header; a comma where the header has one field under all of them."""
     lines = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     best = (0.0, 0, ",")
     for delimiter in DELIMITERS:

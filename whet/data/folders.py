@@ -45,8 +45,9 @@ def is_saved_dataset(folder: Path) -> bool:
 
 
 def glue_columns(names: tuple[str, ...], train_names: tuple[str, ...]) -> Columns | None:
-    """What the columns of a GLUE file are, going by the header of the folder's train file; a test file may lack
-    the label."""
+    """What the columns of a GLUE file are, by the header of the folder's train file.
+
+    A test file may lack the label."""
     for task_name, task, text, pair, label in GLUE_LAYOUTS:
         needed = {text, label} | ({pair} if pair else set())
         if task_name == "CoLA" and "mark" not in train_names:

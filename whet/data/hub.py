@@ -1,8 +1,8 @@
 """`datasets`: folders it saved, data sets of the hub, and class labels, also those kept in a Parquet file."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ SPLITS: Mapping[str, tuple[str, ...]] = {
     "dev": ("validation", "dev", "valid", "validation_matched"),
     "test": ("test", "test_matched"),
 }
+ANSWER_SECONDS = 5.0  # the hub has this long for its first answer
 ClassNames = dict[str, tuple[str, ...]]
 
 
@@ -67,7 +68,7 @@ def _class_names_of_schema(schema: pa.Schema) -> ClassNames:
 
 
 def with_class_names(source: str, table: pa.Table, names: ClassNames, start: int = 0) -> pa.Table:
-    """The table with class ids replaced by their names; -1, which `datasets` uses for unlabelled, becomes null."""
+    """The table with class ids replaced by names; -1, which is unlabelled in `datasets`, becomes null."""
     for column, classes in names.items():
         if column not in table.column_names or not pa.types.is_integer(table.column(column).type):
             continue
@@ -77,8 +78,8 @@ def with_class_names(source: str, table: pa.Table, names: ClassNames, start: int
         if pc.any(odd).as_py():
             row = int(np.flatnonzero(odd.to_numpy())[0])
             raise DataError(
-                f"{source}, row {start + row + 1}: class {ids[row]} of '{column}' has no name: the data set names "
-                f"{len(classes)} classes, 0 to {len(classes) - 1}."
+                f"{source}, row {start + row + 1}: class {ids[row]} of '{column}' has no name: the data set "
+                f"names {len(classes)} classes, 0 to {len(classes) - 1}."
             )
         named = pa.chunked_array(
             [pa.array(classes, pa.string()).take(chunk) for chunk in ids.chunks], pa.string()
@@ -132,35 +133,73 @@ def hub_splits(source: str) -> dict[str, Table]:
     name, _, config = source.removeprefix("hf:").partition(":")
     if not name:
         raise DataError(f"{source}: a data set of the hub is written hf:owner/name, or hf:owner/name:config.")
-    # A hub that does not answer must be an error within seconds; both are read when huggingface_hub is imported.
-    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "4")
-    os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", "10")
     import datasets
+    import huggingface_hub
 
-    bars = datasets.are_progress_bars_disabled()
+    offline = bool(huggingface_hub.constants.HF_HUB_OFFLINE)
+    unreachable = None if offline else _unreachable(name)
+    had_bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
-        loaded = datasets.load_dataset(name, config or None)
+        with _offline(bool(unreachable)):
+            loaded = datasets.load_dataset(name, config or None)
     except Exception as error:  # `datasets` raises many kinds; each is one plain line for the user
-        raise DataError(_hub_error(source, name, config, error)) from None
+        raise DataError(_hub_error(source, name, error, offline, unreachable)) from None
     finally:
-        if not bars:
+        if had_bars:
             datasets.enable_progress_bars()
     return splits_of(source, loaded)
 
 
-def _hub_error(source: str, name: str, config: str, error: Exception) -> str:
-    reason, kind = _first_line(error), type(error).__name__
+def _unreachable(name: str) -> str | None:
+    """Why the hub does not answer, None if it does. `datasets` would try five times, for half a minute."""
+    import huggingface_hub
+
+    try:
+        huggingface_hub.HfApi().dataset_info(name, timeout=ANSWER_SECONDS)
+    except huggingface_hub.errors.HfHubHTTPError:
+        return None  # it answered; what it said is load_dataset's to report
+    except huggingface_hub.errors.HFValidationError as error:
+        raise DataError(f"hf:{name}: no data set can have this name: {_first_line(error)}.") from None
+    except Exception as error:
+        return f"{type(error).__name__}: {_first_line(error)}"
+    return None
+
+
+@contextmanager
+def _offline(on: bool) -> Iterator[None]:
+    """Cache only, for as long as it lasts."""
+    import datasets
+    import huggingface_hub
+
+    places = (datasets.config, huggingface_hub.constants)
+    before = [place.HF_HUB_OFFLINE for place in places]
+    try:
+        for place, was in zip(places, before, strict=True):
+            place.HF_HUB_OFFLINE = on or was
+        yield
+    finally:
+        for place, was in zip(places, before, strict=True):
+            place.HF_HUB_OFFLINE = was
+
+
+def _hub_error(source: str, name: str, error: Exception, offline: bool, unreachable: str | None) -> str:
+    kind = type(error).__name__
     if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
         return f"{source}: name one of its configurations, as in hf:{name}:CONFIG. {str(error).strip()}"
+    if offline:
+        return (
+            f"{source}: this data set is not in the local cache, and HF_HUB_OFFLINE keeps the network out. "
+            f"Unset it, or name a file."
+        )
+    if unreachable:
+        return (
+            f"{source}: this data set is not in the local cache, and the hub gives no answer "
+            f"({unreachable}). Name a file, or try again with a network."
+        )
     if kind == "DatasetNotFoundError":
-        return f"{source}: the hub has no data set '{name}' that you may read, and none is cached here. Is the name right?"
-    if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"):
-        return f"{source}: not in the local cache, and HF_HUB_OFFLINE keeps the network out. Unset it, or name a file."
-    return (
-        f"{source}: the data set could not be loaded ({kind}: {reason}). Is the hub reachable? "
-        f"A file or a folder works without a network."
-    )
+        return f"{source}: the hub has no data set '{name}' that you may read. Is the name right?"
+    return f"{source}: this data set could not be loaded ({kind}: {_first_line(error)})."
 
 
 def _first_line(error: Exception) -> str:

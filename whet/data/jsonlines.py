@@ -26,12 +26,12 @@ def json_line_batches(lines: Lines, n_rows: int) -> Iterator[Batch]:
 
 
 def json_array_batches(lines: Lines, n_rows: int) -> Iterator[Batch]:
-    """A file that is one JSON array of objects, as batches. The text is held whole: only an end closes an array."""
+    """A file that is one JSON array of objects, as batches; the text is held whole."""
     return _batches(lines, _array_records(lines), n_rows)
 
 
 def pipe_batches(lines: Lines, n_rows: int) -> Iterator[Batch]:
-    """What comes through a pipe: JSON lines if the first line that is not blank opens an object, else texts."""
+    """Rows through a pipe: JSON lines if the first line that is not blank opens an object, else texts."""
     held: list[str] = []
     given = iter(lines)
     for line in given:
@@ -92,7 +92,8 @@ def _checked(place: str, value: object) -> dict[str, object]:
             type(value), "a number"
         )
         raise DataError(
-            f'{place}: {found} stands here, where a JSON object is expected, as in {{"text": "...", "label": "..."}}.'
+            f"{place}: {found} stands here, where a JSON object is expected, "
+            f'as in {{"text": "...", "label": "..."}}.'
         )
     if isinstance(value.get("data"), list) and any("paragraphs" in item for item in value["data"][:1]):
         raise DataError(f"{place}: this looks like SQuAD, but question-answering is not built yet.")
@@ -157,9 +158,11 @@ def _batches(lines: Lines, records: Iterator[Record], n_rows: int) -> Iterator[B
 
 def _batch(source: str, rows: list[Record], types: dict[str, pa.DataType]) -> Batch:
     starts = np.array([start for start, _ in rows], np.int64)
-    for _, record in rows:
+    for start, record in rows:
         for name in record:
-            types.setdefault(name, pa.null())
+            if name not in types:
+                check_name(f"{source}:{start}", name)
+                types[name] = pa.null()
     if not types:
         raise DataError(f"{source}:{starts[0]}: this object is empty: a row needs at least a text.")
     columns = {}
@@ -168,6 +171,12 @@ def _batch(source: str, rows: list[Record], types: dict[str, pa.DataType]) -> Ba
         columns[name] = typed_array(source, name, values, known, starts)
         types[name] = columns[name].type
     return pa.table(columns), starts
+
+
+def check_name(place: str, name: str) -> None:
+    """Refuse a column name that no file could hold."""
+    if _has_surrogate(name):
+        raise DataError(f"{place}: the name {name!r} holds half of a surrogate pair, which is no character.")
 
 
 def typed_array(
@@ -186,8 +195,8 @@ def typed_array(
         except UnicodeEncodeError:
             row = next(row for row, value in enumerate(values) if _has_surrogate(value))
             raise DataError(
-                f"{place(row)}: '{name}' holds half of a surrogate pair (\\ud800 to \\udfff), which is no character. "
-                f"Mend the text or drop the row."
+                f"{place(row)}: '{name}' holds half of a surrogate pair (\\ud800 to \\udfff), which is no "
+                f"character. Mend the text or drop the row."
             ) from None
         except (pa.ArrowException, OverflowError, TypeError, ValueError):
             continue
@@ -216,11 +225,15 @@ def typed_array(
 
 
 def _has_surrogate(value: object) -> bool:
-    return any("\\ud" in ascii(part) for part in ([value] if isinstance(value, str) else [repr(value)]))
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def join(source: str, parts: Sequence[pa.Table]) -> pa.Table:
-    """The parts of one table under one schema: a column that is missing is null, one of several types is widened."""
+    """The parts of one table under one schema: a missing column is null, one of several types is widened."""
     if len(parts) == 1:
         return parts[0]
     names = list(dict.fromkeys(name for part in parts for name in part.column_names))

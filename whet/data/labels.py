@@ -75,6 +75,6 @@ def _unknown(table: Table, spelled: pa.ChunkedArray, rows: Int64s, names: Sequen
         more = f" {others:,} more {'row has' if others == 1 else 'rows have'} an unknown label."
     guess = (nearest(label, names) + " ").lstrip()
     return (
-        f"{table.place(int(rows[0]))}: label '{label}' is not one of the {len(names)} labels this model knows "
-        f"({shown}).{more}\n{guess}Fix the row, or train again with the new label in the data."
+        f"{table.place(int(rows[0]))}: label '{label}' is not one of the {len(names)} labels this model "
+        f"knows ({shown}).{more}\n{guess}Fix the row, or train again with the new label in the data."
     )

@@ -1,8 +1,7 @@
-"""Bytes to lines of text: the one place that meets encodings, byte-order marks, line ends and binary files."""
+"""Bytes to lines of text: the one place that meets encodings, line ends and binary files."""
 
 import codecs
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import final
 
 from whet.errors import DataError
@@ -44,14 +43,9 @@ def refuse_binary(source: str, head: bytes) -> None:
             raise DataError(f"{source}: this looks like {looks_like}, not like text. {advice}".rstrip())
     if b"\0" in head:
         raise DataError(
-            f"{source}: this is a binary file (it holds a zero byte), not text. whet reads {FORMATS}, in UTF-8."
+            f"{source}: this is a binary file (it holds a zero byte), not text. "
+            f"whet reads {FORMATS}, in UTF-8."
         )
-
-
-def read_head(path: Path, n_bytes: int = 256 * 1024) -> bytes:
-    """The first bytes of a file, for looking at its format."""
-    with path.open("rb") as file:
-        return file.read(n_bytes)
 
 
 @final
@@ -59,7 +53,7 @@ class Lines:
     """Lines of UTF-8 text with their ends, read in blocks; `number` is the 1-based line given last."""
 
     def __init__(self, source: str, read: Callable[[int], bytes], *, only_newline: bool = False) -> None:
-        """only_newline: a lone carriage return is part of the line, unless the file's first block has no newline."""
+        """only_newline: a lone carriage return stays in its line, if the first block has a newline."""
         self.source = source
         self.number = 0
         self.n_bytes = 0
@@ -73,8 +67,8 @@ class Lines:
                 yield raw.decode()
             except UnicodeDecodeError as error:
                 raise DataError(
-                    f"{self.source}:{self.number}: byte 0x{raw[error.start]:02x} at position {error.start + 1} of the "
-                    f"line is not UTF-8. Save the file as UTF-8, or mend the line."
+                    f"{self.source}:{self.number}: byte 0x{raw[error.start]:02x} at position "
+                    f"{error.start + 1} of the line is not UTF-8. Save the file as UTF-8, or mend the line."
                 ) from None
 
     def _raw(self) -> Iterator[bytes]:
@@ -98,7 +92,7 @@ class Lines:
                     f"{self.source}:{at}: this line holds a zero byte, so the file is not plain text."
                 )
             lines = split(block)
-            # What has no newline yet may go on in the next block, and so may a carriage return before its newline.
+            # What has no newline yet may go on in the next block; so may a carriage return before one.
             rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
             if len(rest) > LONGEST_LINE:
                 raise DataError(

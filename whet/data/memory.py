@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from whet.data.jsonlines import typed_array
+from whet.data.jsonlines import check_name, typed_array
 from whet.data.table import Table
 from whet.errors import DataError, UsageError
 
@@ -35,7 +35,7 @@ def table_of_frame(frame: Any) -> Table:
 
 
 def table_of_lists(source: Mapping[str, Sequence[object]] | tuple[Any, ...] | list[Any]) -> Table:
-    """{"text": [...], "label": [...]}, (texts, labels) or a list of texts; a text may be a pair of strings."""
+    """{"text": [...], "label": [...]}, (texts, labels) or a list of texts; a text may be a pair."""
     if isinstance(source, Mapping):
         lists = {str(name): _values(str(name), values) for name, values in source.items()}
     elif isinstance(source, tuple) and len(source) == 2 and not all(isinstance(part, str) for part in source):
@@ -74,6 +74,8 @@ def _values(name: str, values: Any) -> list[Any]:
 
 
 def _check_shape(source: str, names: list[str], n_rows: int) -> None:
+    for name in names:
+        check_name(source, name)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"{source}: several columns are named '{twice}'. Give every column its own name.")

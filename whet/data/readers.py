@@ -1,13 +1,13 @@
-"""Whatever a user names as data, to tables: the one door. Each format has a file of its own beside this one."""
+"""Whatever a user names as data, to tables: the one door. Each format has a file of its own beside this."""
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, final
+from typing import IO, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,14 @@ from whet.data import hub
 from whet.data.delimited import Batch, csv_batches, sniff_delimiter, tsv_batches
 from whet.data.folders import glue_columns, is_saved_dataset, split_files
 from whet.data.jsonlines import join, json_array_batches, json_line_batches, pipe_batches
-from whet.data.lines import FORMATS, Lines, read_head, refuse_binary
+from whet.data.lines import FORMATS, Lines, refuse_binary
 from whet.data.memory import is_frame, table_of_frame, table_of_lists
 from whet.data.spool import Spool
 from whet.data.table import Table
 from whet.errors import DataError
 
 READ_ROWS = 10_000
+HEAD_BYTES = 256 * 1024  # enough to tell a format and a delimiter
 STDIN = "<stdin>"
 
 
@@ -37,8 +38,10 @@ class Splits:
 
 
 def read_splits(source: Any) -> Splits:
-    """A path (file, GLUE folder, folder saved by `datasets`), "hf:owner/name[:config]", a DataFrame, lists, or a
-    `datasets` object, as train, dev and test."""
+    """train, dev and test of whatever the source is.
+
+    It may be a path (file, GLUE folder, folder saved by `datasets`), "hf:owner/name[:config]", a DataFrame,
+    lists, or an object of `datasets`."""
     found = _splits(source)
     if "train" not in found:
         raise DataError(
@@ -125,12 +128,16 @@ def _missing(path: Path, source: str) -> str:
     try:
         beside = [entry.name for entry in path.parent.iterdir()]
     except OSError:
-        return f"{source}: no such file; the folder {path.parent} does not exist either."
+        hint = _hub_hint(path, source)
+        return f"{source}: no such file; the folder {path.parent} does not exist either.{hint}"
     close = get_close_matches(path.name, beside, n=1)
-    advice = f" Did you mean '{path.parent / close[0]}'?" if close else ""
-    if not close and source.count("/") == 1 and not path.suffix:
-        advice = f" A data set of the Hugging Face hub is written hf:{source}."
+    advice = f" Did you mean '{path.parent / close[0]}'?" if close else _hub_hint(path, source)
     return f"{source}: no such file.{advice}"
+
+
+def _hub_hint(path: Path, source: str) -> str:
+    looks_so = source.count("/") == 1 and not path.suffix
+    return f" A data set of the Hugging Face hub is written hf:{source}." if looks_so else ""
 
 
 def _read_folder(folder: Path, source: str) -> dict[str, Table]:
@@ -139,8 +146,8 @@ def _read_folder(folder: Path, source: str) -> dict[str, Table]:
     files = split_files(folder)
     if not files:
         raise DataError(
-            f"{source}: this folder is no data set: it holds no train, dev or test file ({FORMATS}) and was not saved "
-            f"by `datasets`. Name a file in it."
+            f"{source}: this folder is no data set: it holds no train, dev or test file ({FORMATS}) and was "
+            f"not saved by `datasets`. Name a file in it."
         )
     tables = {split: _read_file(path, os.path.join(source, path.name)) for split, path in files.items()}
     first = next(iter(tables.values()))
@@ -171,13 +178,13 @@ def _opened(
 ) -> Iterator[tuple[Iterator[Batch], Mapping[str, tuple[str, ...]]]]:
     """The batches of a file, by its ending or, where that says nothing, by its content."""
     try:
-        head = read_head(path) if path.is_file() else b""
-        kind = _format(path, source, head)
-        if kind == "parquet":
-            yield hub.parquet_batches(source, path, n_rows)
-            return
         with path.open("rb") as file:
-            lines = Lines(source, file.read, only_newline=kind != "csv")
+            head = file.read(HEAD_BYTES)
+            kind = _format(path, source, head)
+            if kind == "parquet":
+                yield hub.parquet_batches(source, path, n_rows)
+                return
+            lines = Lines(source, _resumed(head, file), only_newline=kind != "csv")
             if kind == "csv":
                 batches = csv_batches(lines, head, n_rows)
             elif kind == "tsv":
@@ -191,17 +198,22 @@ def _opened(
         raise DataError(f"{source}: this file cannot be read: {error.strerror or error}.") from None
 
 
+def _resumed(head: bytes, file: IO[bytes]) -> Callable[[int], bytes]:
+    """Reads on as if `head` had not been read; a named pipe can be read only once."""
+    unread = [head]
+    return lambda n_bytes: unread.pop() if unread else file.read(n_bytes)
+
+
 def _format(path: Path, source: str, head: bytes) -> str:
     """csv, tsv, json, array or parquet; an error says what a file of none of these looks like."""
     suffix = path.suffix.lower()
-    if suffix in (".parquet", ".pq"):
-        if head and not head.startswith(b"PAR1"):
-            refuse_binary(source, head)
-            raise DataError(f"{source}: this is not a Parquet file. Rename it by what it holds: {FORMATS}.")
-        if head:
-            return "parquet"
-    if not head and path.is_file():
+    if not head:
         raise DataError(f"{source}: the file is empty.")
+    if suffix in (".parquet", ".pq"):
+        if head.startswith(b"PAR1"):
+            return "parquet"
+        refuse_binary(source, head)
+        raise DataError(f"{source}: this is not a Parquet file. Rename it by what it holds: {FORMATS}.")
     if suffix not in (".csv", ".tsv", ".jsonl", ".ndjson", ".json") and head.startswith(b"PAR1"):
         return "parquet"
     refuse_binary(source, head)

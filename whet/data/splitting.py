@@ -16,8 +16,7 @@ def text_groups(columns: Sequence[Any]) -> Int64s:
     Rows are together where their texts, those of all columns, are equal but for case and white space.
     A column is an Arrow array or a sequence of texts; null is an empty text."""
     folded = [_folded(column) for column in columns]
-    # 64 bits: among a million texts the chance that any two different ones fall together is 3e-8, and would do
-    # no harm.
+    # 64 bits: the chance that any two different texts of a million fall together is 3e-8, and harmless.
     keys = folded[0] if len(folded) == 1 else np.fromiter(map(hash, zip(*folded, strict=True)), np.int64)
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     # Python's hashes differ between processes; numbers by first appearance do not.
@@ -43,7 +42,7 @@ def grouped_stratified_split(
     """Which rows to hold out, (n_rows,) bool: about `fraction` of them, at most `most`.
 
     A group is wholly on one side; every class keeps a row in training; the classes' shares are as near to
-    those of all rows as whole groups allow; a class of two groups or more is represented where there is room."""
+    those of all rows as whole groups allow; a class of two groups or more is represented if there is room."""
     n_rows = len(labels)
     if n_rows == 0:
         return np.zeros(0, np.bool_)
@@ -71,7 +70,7 @@ def grouped_stratified_split(
 
 
 def _quotas(sizes: Int64s, may_be_held: npt.NDArray[np.bool_], total: int) -> list[int]:
-    """Rows to hold out of each class: shares of `total` by largest remainder, one at least if there is room."""
+    """Rows to hold out of each class: shares of `total` by largest remainder, at least one if it fits."""
     ceiling = np.where(may_be_held, sizes - 1, 0)
     wanted = total * sizes / sizes.sum()
     least = (may_be_held & (ceiling > 0)).astype(np.int64)
@@ -109,7 +108,7 @@ class _Held:
         self._is_held = bytearray(len(begins) - 1)
 
     def fill(self, order: Sequence[int], *, exact: bool) -> None:
-        """Take groups in order: if `exact` those that overshoot no class, else those that bring counts nearer."""
+        """Take groups in order: if `exact` those that overshoot no class, else those that help."""
         for group in order:
             if self._open <= 0:
                 return

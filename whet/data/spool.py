@@ -48,11 +48,11 @@ class Spool:
 
     def _spill(self) -> None:
         try:
-            self._file = tempfile.TemporaryFile(prefix="whet-", dir=folder())  # noqa: SIM115, it outlives this function
+            self._file = tempfile.TemporaryFile(prefix="whet-", dir=folder())  # noqa: SIM115
         except OSError as error:
             raise DataError(
-                f"{folder()}: rows that do not fit into memory go here, and it cannot be written: {error.strerror}. "
-                f"Set WHET_CACHE to another folder."
+                f"{folder()}: rows that do not fit into memory go here, and it cannot be written: "
+                f"{error.strerror}. Set WHET_CACHE to another folder."
             ) from error
         self._writer = pa.ipc.new_file(self._file, self._schema)
         for piece in self._held:

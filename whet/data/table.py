@@ -75,8 +75,8 @@ class Table:
             return as_text(self.column(name))
         except pa.ArrowException as error:
             raise DataError(
-                f"{self.source}: column '{name}' holds {describe(self.column(name).type)}, where text, numbers "
-                f"or true and false are expected. Name another column."
+                f"{self.source}: column '{name}' holds {describe(self.column(name).type)}, where text, "
+                f"numbers or true and false are expected. Name another column."
             ) from error
 
     def place(self, row: int) -> str:
@@ -188,7 +188,8 @@ def is_text(kind: pa.DataType) -> bool:
 def _hash_values(digest: hashlib.blake2b, values: pa.ChunkedArray) -> None:
     digest.update(np.packbits(values.is_valid().to_numpy()).tobytes())
     kind = values.type
-    if pa.types.is_nested(kind) or not (is_text(kind) or pa.types.is_primitive(kind)):
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    if not (is_text(kind) or is_number):
         digest.update(repr(values.to_pylist()).encode("utf-8", "surrogatepass"))
         return
     if not is_text(kind):

@@ -41,9 +41,7 @@ def open_writer(to: str | os.PathLike[str] | None, labels: Sequence[str]) -> Ite
         Path(beside).unlink(missing_ok=True)
 
 
-def _joined(
-    rows: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
+def _joined(rows: Sequence[Mapping[str, Any]], answers: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for row, answer in zip(rows or [{}] * len(answers), answers, strict=True):
         yield {(f"input_{name}" if name in answer else name): value for name, value in row.items()} | answer
 

@@ -16,7 +16,7 @@ def run_attention(qkv: Tensor, batch: PackedBatch) -> Tensor:
     """Softmax(q k^T / sqrt(head_dim)) v within each sequence, one fused call for each run of equal lengths.
 
     qkv (n_tokens, 3, n_heads, head_dim) any float -> (n_tokens, n_heads * head_dim)."""
-    n_tokens, _, n_heads, head_dim = qkv.shape
+    _, _, n_heads, head_dim = qkv.shape
     outputs = []
     for part, (n, length) in zip(
         qkv.split([n * length for n, length in batch.runs]), batch.runs, strict=True
@@ -38,7 +38,7 @@ def plain_attention(qkv: Tensor, batch: PackedBatch) -> Tensor:
     scores = q @ k.transpose(-1, -2) / head_dim**0.5
     scores = scores.masked_fill(~real[:, None, None, :], float("-inf"))
     attended = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)  # (n, longest, hidden)
-    output = attended.new_empty(n_tokens, n_heads * head_dim)
+    output: Tensor = attended.new_empty(n_tokens, n_heads * head_dim)
     for i, start in enumerate(batch.starts.tolist()):
         output[start : start + batch.lengths[i]] = attended[i, : batch.lengths[i]]
     return output

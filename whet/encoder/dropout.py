@@ -30,11 +30,12 @@ def sequence_keys(seed: int, step: int, texts: np.ndarray) -> np.ndarray:
         return _mix_numpy(key + (texts.astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN))
 
 
-def _mix_numpy(x: "np.ndarray | np.uint64") -> "np.ndarray":
-    x = np.asarray(x, dtype=np.uint64)
+def _mix_numpy(value: np.ndarray | np.uint64) -> np.ndarray:
+    x: np.ndarray = np.asarray(value, dtype=np.uint64)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(_MIX1)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(_MIX2)
-    return x ^ (x >> np.uint64(31))
+    mixed: np.ndarray = x ^ (x >> np.uint64(31))
+    return mixed
 
 
 def _mix(x: Tensor) -> Tensor:

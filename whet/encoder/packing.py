@@ -5,7 +5,7 @@ side and can be attended to in one call; `starts` leads back to the caller's ord
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, final
 
 import numpy as np
@@ -43,10 +43,8 @@ class PackedBatch:
 
     def to(self, device: torch.device) -> "PackedBatch":
         """The same batch on a device."""
-        moved = (self.token_ids, self.type_ids, self.positions, self.starts, self.dropout_keys)
-        return PackedBatch(
-            *(tensor.to(device, non_blocking=True) for tensor in moved), self.lengths, self.runs
-        )
+        tensors = ("token_ids", "type_ids", "positions", "starts", "dropout_keys")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
 
     def unpack(self, tokens: Tensor) -> list[Tensor]:
         """(n_tokens, ...) -> one (length, ...) tensor for each sequence, in the caller's order."""
@@ -89,5 +87,5 @@ def pack(
     )
 
 
-# An odd constant spreads places over all 64 bits (MurmurHash3's second multiplier, A. Appleby, public domain).
+# An odd constant spreads places over all 64 bits (MurmurHash3's second multiplier, A. Appleby).
 _PLACE = 0xC4CEB9FE1A85EC53

@@ -72,8 +72,8 @@ class Tokeniser:
         backend.no_padding()
         self.backend = backend
         self.source = source  # the folder whose tokeniser files are copied on saving
-        self._single = self._template(("a",))
-        self._pair = self._template(("a", "b"))
+        self._single = self._template(1)
+        self._pair = self._template(2)
 
     @classmethod
     def load(cls, folder: Path) -> "Tokeniser":
@@ -140,11 +140,11 @@ class Tokeniser:
         for row in rows:
             yield [next(encoded).ids for _ in row]
 
-    def _template(self, texts: tuple[str, ...]) -> _Template:
-        bare = [self.backend.encode(text, add_special_tokens=False) for text in texts]
-        whole = self.backend.post_process(*bare, add_special_tokens=True)
-        parts: list[list[tuple[int, int]]] = [[] for _ in range(len(texts) + 1)]
-        types = [0] * len(texts)
+    def _template(self, n_texts: int) -> _Template:
+        bare = self.backend.encode("a", add_special_tokens=False)
+        whole = self.backend.post_process(bare, bare if n_texts == 2 else None, add_special_tokens=True)
+        parts: list[list[tuple[int, int]]] = [[] for _ in range(n_texts + 1)]
+        types = [0] * n_texts
         seen = 0
         for token, kind, sequence in zip(whole.ids, whole.type_ids, whole.sequence_ids, strict=True):
             if sequence is None:

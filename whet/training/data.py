@@ -80,8 +80,8 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     labels = label_names([table], columns.label)
     if config.positive_label is not None and (len(labels) != 2 or config.positive_label not in labels):
         raise DataError(
-            f"positive_label={config.positive_label} names one of two labels, and {table.source} has {len(labels)}: "
-            f"{', '.join(labels[:20])}."
+            f"positive_label={config.positive_label}: it names one of two labels, and {table.source} has "
+            f"{len(labels)}: {', '.join(labels[:20])}."
         )
     whole = _part(table, columns.label, labels)
     if whole.n_unlabelled:
@@ -100,8 +100,8 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
         say("There is no dev set, so the last epoch is kept.")
     else:
         say(
-            f"Dev: {len(held_out.rows):,} of these rows are held out to choose the best epoch (stratified by label, "
-            f"duplicates kept on one side, seed {config.seed}); give your own with --dev."
+            f"Dev: {len(held_out.rows):,} of these rows are held out to choose the best epoch (stratified by "
+            f"label, duplicates kept on one side, seed {config.seed}); give your own with --dev."
         )
     return TrainingData(columns, labels, train_part, held_out, test_part, held_out is not None)
 
@@ -139,11 +139,10 @@ def _part(table: Table, label: str, labels: tuple[str, ...]) -> Part:
 
 def _labelled_part(table: Table, columns: Columns, labels: tuple[str, ...], required: bool) -> Part | None:
     """None for a split that came with the data and has no labels, as GLUE's test files."""
-    named = [name for name in (columns.text, columns.pair, columns.label) if name is not None]
     if not required and columns.label not in table.names:
         return None
     infer_columns(table, task=columns.task, text=columns.text, pair=columns.pair, label=columns.label)
-    assert columns.label is not None and set(named) <= set(table.names)
+    assert columns.label is not None
     part = _part(table, columns.label, labels)
     if len(part.rows) == 0:
         if required:

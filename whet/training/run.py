@@ -14,6 +14,7 @@ from whet.card import model_card
 from whet.checkpoints.loading import open_checkpoint
 from whet.checkpoints.locate import locate
 from whet.config import TrainConfig
+from whet.data.writing import open_writer
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.errors import CheckpointError, TrainingError
 from whet.evaluation import Evaluation, evaluate_store
@@ -26,7 +27,6 @@ from whet.training.data import Named, Part, TrainingData, read_training_data, to
 from whet.training.events import Event, Listener, Note, TrainingDone
 from whet.training.listeners import MetricsLog
 from whet.training.loop import Examples, NonFiniteLoss, fit
-from whet.data.writing import open_writer
 
 
 @final
@@ -79,7 +79,7 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
 
     folder = create_run_folder(request.out, _stem(request.named.data), request.overwrite)
     say(
-        f"Run folder: {folder.path}. Computing in {precision} on {device} with {torch.get_num_threads()} threads."
+        f"Run folder: {folder.path}. Computing in {precision} on {device}, {torch.get_num_threads()} threads."
     )
     manifest = _manifest(request, data, location.name, device, precision)
     folder.write(manifest | {"status": "running"})
@@ -133,15 +133,17 @@ def _results(
     }
     dev_evaluation = None
     if dev is not None and data.dev is not None:
-        dev_evaluation, logits = evaluate_store(predictor, dev.store, dev.targets, data.dev.table.source)
+        dev_evaluation, logits = evaluate_store(
+            predictor, model.task, dev.store, dev.targets, data.dev.table.source
+        )
         with open_writer(folder.dev_predictions, data.labels) as write:
             write(data.dev.table.take(data.dev.rows).columns.to_pylist(), model.task.decode(logits))
         results["dev"] = dev_evaluation.metrics
     if data.test is not None:
         test = tokenise(data.test, data.columns, model.tokeniser, model.rules)
-        results["test"] = evaluate_store(predictor, test.store, test.targets, data.test.table.source)[
-            0
-        ].metrics
+        results["test"] = evaluate_store(
+            predictor, model.task, test.store, test.targets, data.test.table.source
+        )[0].metrics
     return results, dev_evaluation
 
 
@@ -172,8 +174,8 @@ def _non_finite_message(error: NonFiniteLoss, train: Part, config: TrainConfig, 
     shown = ", ".join(places[:8]) + (f" and {len(places) - 8} more" if len(places) > 8 else "")
     kept = f" The best epoch so far is in {folder.best}." if folder.best.exists() else ""
     return (
-        f"Step {error.step}: the loss is not finite. Rows: {shown}. Look at these rows; where they are sound, lower "
-        f"the rate (--lr, now {config.learning_rate:g}) or compute in --precision float32.{kept}"
+        f"Step {error.step}: the loss is not finite. Rows: {shown}. Look at these rows; where they are "
+        f"sound, lower the rate (--lr, now {config.learning_rate:g}) or use --precision float32.{kept}"
     )
 
 
@@ -181,8 +183,8 @@ def _say_cut(train: Examples, rules: TextRules, say: Any) -> None:
     if train.store.n_cut:
         share = train.store.n_cut / len(train.store)
         say(
-            f"{train.store.n_cut:,} training texts ({share:.1%}) are longer than max_length={rules.max_length} tokens "
-            f"and lose their {rules.cut}."
+            f"{train.store.n_cut:,} training texts ({share:.1%}) are longer than max_length="
+            f"{rules.max_length} tokens and lose their {rules.cut}."
         )
 
 

@@ -47,12 +47,15 @@ def _spec(config: Mapping[str, Any]) -> EncoderSpec:
 
 
 def _names(spec: EncoderSpec) -> NameTable:
-    rows = {
+    rows: dict[str, tuple[str, ...]] = {
         "embeddings.words.weight": ("embeddings.word_embeddings.weight",),
         "embeddings.positions.weight": ("embeddings.position_embeddings.weight",),
         "embeddings.types.weight": ("embeddings.token_type_embeddings.weight",),
     }
-    modules = {"embeddings.norm": ("embeddings.LayerNorm",), "pooler": ("pooler.dense",)}
+    modules: dict[str, tuple[str, ...]] = {
+        "embeddings.norm": ("embeddings.LayerNorm",),
+        "pooler": ("pooler.dense",),
+    }
     for i in range(spec.n_layers):
         modules |= {
             f"layers.{i}.{ours}": tuple(f"encoder.layer.{i}.{name}" for name in theirs)

@@ -1,0 +1,312 @@
+"""Whatever can be wrong with a file: one message that says where, what, which rule, and what to do."""
+
+import gzip
+import json
+import zipfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from whet.data import lines
+from whet.data.readers import read_splits, read_table, stream_tables
+from whet.errors import DataError, UsageError
+
+FORMATS = ".csv, .tsv, .jsonl (or .ndjson, .json) and .parquet"
+
+BAD = {
+    "empty.csv": (b"", "{}: the file is empty."),
+    "empty.parquet": (b"", "{}: the file is empty."),
+    "blank.csv": (b" \n\n \n", "{}: the file is empty. It needs a header line and rows."),
+    "blank.jsonl": (b"\n\n", "{}: the file is empty: it holds no JSON object."),
+    "header.csv": (b"text,label\n", "{}: there is a header (text, label) but no rows."),
+    "header.tsv": (b"text\tlabel", "{}: there is a header (text, label) but no rows."),
+    "zero.csv": (
+        b"text,label\na\0,b\n",
+        f"{{}}: this is a binary file (it holds a zero byte), not text. whet reads {FORMATS}, in UTF-8.",
+    ),
+    "late-zero.csv": (
+        b"text,label\n" + b"a,b\n" * 100_000 + b"a\0,b\n",
+        "{}:100002: this line holds a zero byte, so the file is not plain text.",
+    ),
+    "parquet.csv": (
+        b"PAR1\x15\x04",
+        "{}: this looks like a Parquet file, not like text. Rename it to end in .parquet.",
+    ),
+    "gz.csv": (
+        gzip.compress(b"text,label"),
+        "{}: this looks like a gzip archive, not like text. Unpack it first (gunzip).",
+    ),
+    "utf16.csv": (
+        "text,label".encode("utf-16"),
+        "{}: this looks like UTF-16 text, not like text. Save it as UTF-8.",
+    ),
+    "csv.parquet": (
+        b"text,label\na,b",
+        f"{{}}: this is not a Parquet file. Rename it by what it holds: {FORMATS}.",
+    ),
+    "latin1.csv": (
+        "text,label\na,b\ncafé,b\n".encode("latin-1"),
+        "{}:3: byte 0xe9 at position 4 of the line is not UTF-8. Save the file as UTF-8, or mend the line.",
+    ),
+    "latin1.tsv": (
+        b"text\tlabel\n\xff\tb",
+        "{}:2: byte 0xff at position 1 of the line is not UTF-8. Save the file as UTF-8, or mend the line.",
+    ),
+    "latin1.jsonl": (
+        b'{"text": "a"}\n{"text": "\xe9"}',
+        "{}:2: byte 0xe9 at position 11 of the line is not UTF-8. Save the file as UTF-8, or mend the line.",
+    ),
+    "quote.csv": (
+        b'text,label\na,b\n"c,b\nd,e\nf,g\n',
+        "{}:3: a quote is opened in this row and never closed. "
+        'Close it, or write it twice ("") inside quotes if it is text.',
+    ),
+    "quote-met.csv": (
+        b'text,label\n"c,b\nd,e\n"f",g\n',
+        "{}:2: a quoted field goes on after its closing quote (in line 4; an earlier quote may be "
+        "left open). "
+        'Write a quote inside a quoted field twice (""), or save the file as TSV, where quotes are text.',
+    ),
+    "after-quote.csv": (
+        b'text,label\n"c" d,b\n',
+        "{}:2: a quoted field goes on after its closing quote. "
+        'Write a quote inside a quoted field twice (""), or save the file as TSV, where quotes are text.',
+    ),
+    "long-row.csv": (
+        b"text,label\na,b\n\nwell, yes,b\n",
+        "{}:4: 3 fields, but the header has 2 (text, label); fields are parted by commas. "
+        "Put quotes around a text that holds ','.",
+    ),
+    "short-row.csv": (
+        b"text,label\na,b\nc\n",
+        "{}:3: 1 field, but the header has 2 (text, label); fields are parted by commas. "
+        "Is a field missing, or a line end inside a text without quotes?",
+    ),
+    "long-row.tsv": (
+        b"text\tlabel\na\tb\tc\n",
+        "{}:2: 3 fields, but the header has 2 (text, label); fields are parted by tabs. "
+        "A tab or a line end inside a text has to go.",
+    ),
+    "short-row.tsv": (
+        b"text\tlabel\na\n",
+        "{}:2: 1 field, but the header has 2 (text, label); fields are parted by tabs. Is a tab missing?",
+    ),
+    "twice.csv": (
+        b"text,label,text\na,b,c\n",
+        "{}:1: the header names 'text' more than once. Give every column a name of its own; "
+        "if the first line is a row already, put a header above it.",
+    ),
+    "broken.jsonl": (
+        b'{"text": "a"}\n{"text": "b"\n',
+        "{}:2: this line is not JSON: expecting ',' delimiter at position 13. "
+        "Mend the line; every line must be one JSON object.",
+    ),
+    "two.jsonl": (
+        b'{"text": "a"} {"text": "b"}\n',
+        "{}:1: this line is not JSON: extra data at position 15. "
+        "Put one object on each line, with nothing between them.",
+    ),
+    "pretty.json": (
+        b'{\n "text": "a"\n}',
+        "{}:1: this line is not JSON: expecting property name enclosed in double quotes at position 2. "
+        "An object must stand on one line; a file in several lines must be one array, in a .json file.",
+    ),
+    "array.jsonl": (
+        b'{"text": "a"}\n["b"]\n',
+        '{}:2: an array stands here, where a JSON object is expected, as in {{"text": "...", '
+        '"label": "..."}}.',
+    ),
+    "number.jsonl": (
+        b"1\n",
+        '{}:1: a number stands here, where a JSON object is expected, as in {{"text": "...", '
+        '"label": "..."}}.',
+    ),
+    "cut.json": (
+        b'[{"text": "a"},\n{"text": "b"}',
+        "{}:2: a comma or the array's closing bracket is missing here.",
+    ),
+    "more.json": (b"[{}]\n[]", "{}:1: something follows the end of the array. A .json file holds one array."),
+    "squad.json": (
+        json.dumps({"data": [{"paragraphs": []}]}).encode(),
+        "{}:1: this looks like SQuAD, but question-answering is not built yet.",
+    ),
+    "nothing.jsonl": (b"{}\n{}", "{}:1: this object is empty: a row needs at least a text."),
+    "surrogate.jsonl": (
+        b'{"text": "a"}\n{"text": "\\ud800"}',
+        "{0}:2: 'text' holds half of a surrogate pair (\\ud800 to \\udfff), which is no character. "
+        "Mend the text or drop the row.",
+    ),
+    "kinds.jsonl": (
+        b'{"text": "a", "x": "b"}\n{"text": "a", "x": ["b"]}',
+        "{0}:2: 'x' holds a list or an object here, but text or a number in {0}:1. "
+        "A column must hold one kind of value.",
+    ),
+    "words.txt": (
+        b"hello\nworld\n",
+        f"{{}}: what this file holds cannot be told. Name it by its format: {FORMATS}.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_message(tmp_path, name):
+    content, message = BAD[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert str(caught.value) == message.format(path)
+    with pytest.raises(DataError) as streamed:
+        list(stream_tables(path))
+    assert str(streamed.value) == str(caught.value)
+
+
+def test_excel(tmp_path):
+    path = tmp_path / "book.csv"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("[Content_Types].xml", "")
+        file.writestr("xl/workbook.xml", "")
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert (
+        str(caught.value)
+        == f"{path}: this looks like an Excel workbook, not like text. Save it as CSV (UTF-8)."
+    )
+
+
+def test_truncated_parquet(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a"] * 1000}), path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="this is not a Parquet file that can be read"):
+        read_table(path)
+
+
+def test_parquet_without_rows(tmp_path):
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"there are columns \(text\) but no rows"):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_line_without_end_is_refused_before_it_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "LONGEST_LINE", 2 * 1024 * 1024)
+    given = []
+
+    def read(n_bytes):
+        given.append(n_bytes)
+        return b"a" * n_bytes
+
+    with pytest.raises(DataError) as caught:
+        list(lines.Lines("big.csv", read))
+    assert str(caught.value) == (
+        "big.csv:1: this line is longer than 2 MiB, which no text to classify is. Is it the right file?"
+    )
+    assert sum(given) <= 4 * 1024 * 1024
+
+
+def test_quote_left_open_in_a_large_file(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'text,label\na,b\n"c,b\n' + b"some more words of text,b\n" * 800_000)
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert str(caught.value) == (
+        f"{path}:3: a field that begins in this row is longer than 16 MiB. Is a quote opened here and "
+        f"never closed?"
+    )
+
+
+def test_missing_file_suggests_its_neighbour(tmp_path):
+    (tmp_path / "reviews.csv").write_text("text,label\na,b\n")
+    with pytest.raises(DataError) as caught:
+        read_table(tmp_path / "revews.csv")
+    assert str(caught.value) == (
+        f"{tmp_path / 'revews.csv'}: no such file. Did you mean '{tmp_path / 'reviews.csv'}'?"
+    )
+
+
+def test_missing_name_never_reaches_the_network(monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr("whet.data.hub.hub_splits", refuse)
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    with pytest.raises(DataError) as caught:
+        read_table("stanfordnlp/imdb")
+    assert str(caught.value) == (
+        "stanfordnlp/imdb: no such file; the folder stanfordnlp does not exist either. "
+        "A data set of the Hugging Face hub is written hf:stanfordnlp/imdb."
+    )
+
+
+def test_hub_without_network(monkeypatch):
+    pytest.importorskip("datasets")
+    hub = pytest.importorskip("huggingface_hub")
+
+    def refuse(*arguments, **options):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(hub.HfApi, "dataset_info", refuse)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(DataError) as caught:
+        read_table("hf:nobody/no-such-set")
+    assert str(caught.value) == (
+        "hf:nobody/no-such-set: this data set is not in the local cache, and the hub gives no answer "
+        "(ConnectionError: no route to host). Name a file, or try again with a network."
+    )
+    assert hub.constants.HF_HUB_OFFLINE is False
+
+
+def test_hub_offline_by_wish(monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    with pytest.raises(DataError) as caught:
+        read_table("hf:nobody/no-such-set")
+    assert str(caught.value) == (
+        "hf:nobody/no-such-set: this data set is not in the local cache, and HF_HUB_OFFLINE keeps "
+        "the network out. "
+        "Unset it, or name a file."
+    )
+
+
+def test_folder_that_is_no_data_set(tmp_path):
+    (tmp_path / "notes.csv").write_text("text,label\na,b\n")
+    with pytest.raises(DataError) as caught:
+        read_splits(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: this folder is no data set: it holds no train, dev or test file ({FORMATS}) and "
+        f"was not saved "
+        f"by `datasets`. Name a file in it."
+    )
+
+
+def test_folder_without_train(tmp_path):
+    (tmp_path / "dev.tsv").write_text("sentence\tlabel\na\t1\n")
+    with pytest.raises(DataError) as caught:
+        read_splits(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: there is no train split, only dev. Name a file to train on."
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ((["a", "b"], ["x"]), "the lists differ in length: 'text' has 2, 'label' has 1. Every row needs a value in each."),
+        ((["a", 3], ["x", "y"]), "a text must be a string (or every text a pair of two), not a value of type int."),
+        ({"text": "abc"}, "'text' must be a list, not a value of type str."),
+        (([], []), "<lists>: there are no rows."),
+        ({"text": [object()]}, "'text' holds a value of type object; text or a number is expected."),
+    ],
+)  # fmt: skip
+def test_lists(source, message):
+    with pytest.raises(DataError) as caught:
+        read_table(source)
+    assert str(caught.value).endswith(message)
+
+
+def test_source_of_no_kind():
+    with pytest.raises(
+        UsageError, match=r"^data in memory is \(texts, labels\), a dict of lists, or a DataFrame.$"
+    ):
+        read_table(3)

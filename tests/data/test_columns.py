@@ -1,0 +1,214 @@
+"""What is inferred about columns and tasks, what is said about it, and how each inference is overridden."""
+
+import pytest
+
+from whet.data.columns import infer_columns
+from whet.data.readers import read_table
+from whet.errors import DataError, UsageError
+
+LONG = [
+    "a joy from start to end",
+    "dull and far too long",
+    "what a fine evening",
+    "not worth the money at all",
+] * 3
+WORDS = [f"{text} {n}" for n, text in enumerate(LONG)]
+LABELS = ["pos", "neg", "pos", "neg"] * 3
+
+
+def table(**columns):
+    return read_table(columns)
+
+
+def roles(columns):
+    return columns.text, columns.pair, columns.label
+
+
+@pytest.mark.parametrize("text", ["text", "Sentence", "REVIEW", "review_text", "content", "Comment Text"])
+@pytest.mark.parametrize("label", ["label", "Class", "category", "target", "gold_label"])
+def test_usual_names(text, label):
+    columns = infer_columns(read_table({"id": list(range(12)), label: LABELS, text: WORDS}))
+    assert roles(columns) == (text, None, label)
+    assert columns.notes == (
+        f"texts: column '{text}', by its usual name",
+        f"labels: column '{label}', by its usual name",
+        f"task: classification, because '{label}' holds 2 different values",
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("sentence1", "sentence2"), ("Premise", "Hypothesis"), ("question1", "question2"), ("text_a", "text_b"),
+     ("#1 String", "#2 String"), ("question", "sentence"), ("text", "pair")],
+)  # fmt: skip
+def test_usual_pairs(one, two):
+    columns = infer_columns(read_table({two: WORDS, one: WORDS, "label": LABELS}))
+    assert roles(columns) == (one, two, "label")
+    assert columns.notes[0] == f"texts: pairs of '{one}' and '{two}', by their usual names"
+
+
+def test_what_fits():
+    columns = infer_columns(table(key=[f"k{n}" for n in range(12)], said=WORDS, mood=LABELS))
+    assert roles(columns) == ("said", None, "mood")
+    assert columns.notes == (
+        "texts: column 'said', the only one that holds free text",
+        "labels: column 'mood', the only other one with few values (2 in 12 rows)",
+        "task: classification, because 'mood' holds 2 different values",
+    )
+
+
+def test_overrides_win():
+    data = table(text=WORDS, label=LABELS, other=WORDS, mood=LABELS)
+    columns = infer_columns(data, text="other", pair="text", label="mood", task="classification")
+    assert roles(columns) == ("other", "text", "mood")
+    assert columns.notes == (
+        "texts: column 'other', as asked",
+        "second texts: column 'text', as asked",
+        "labels: column 'mood', as asked",
+        "task: classification, as asked",
+    )
+    assert roles(infer_columns(data, text="other")) == ("other", None, "label")
+    assert roles(infer_columns(data, label="mood")) == ("text", None, "mood")
+
+
+def test_naming_one_text_of_a_pair_turns_the_pair_off():
+    data = table(sentence1=WORDS, sentence2=WORDS, label=LABELS)
+    assert roles(infer_columns(data, text="sentence1")) == ("sentence1", None, "label")
+
+
+def test_no_label_is_needed_for_prediction():
+    assert roles(infer_columns(table(text=WORDS, id=list(range(12))), need_label=False)) == (
+        "text",
+        None,
+        None,
+    )
+    assert roles(infer_columns(table(text=WORDS, label=LABELS), need_label=False)) == ("text", None, "label")
+
+
+def error(data, **options):
+    with pytest.raises(DataError) as caught:
+        infer_columns(data, **options)
+    return str(caught.value)
+
+
+def test_missing_column():
+    assert error(table(text=WORDS, label=LABELS), label="lable") == (
+        "<lists>: there is no column 'lable'. Did you mean 'label'? The columns are: text, label."
+    )
+
+
+def test_several_texts():
+    assert error(table(said=WORDS, meant=WORDS, mood=LABELS)) == (
+        "<lists>: which column holds the texts? Several could be it (said, meant). "
+        "Name one with --text. The columns are: said, meant, mood."
+    )
+
+
+def test_no_text():
+    assert error(table(a=list(range(12)), label=LABELS)) == (
+        "<lists>: which column holds the texts? No column has a usual name or holds free text. "
+        "Name one with --text. The columns are: a, label."
+    )
+
+
+def test_several_labels():
+    assert error(table(text=WORDS, mood=LABELS, tone=LABELS)) == (
+        "<lists>: which column holds the labels? Several could be it (mood, tone). "
+        "Name one with --label. The columns are: text, mood, tone."
+    )
+
+
+def test_no_label():
+    assert error(table(text=WORDS)) == (
+        "<lists>: which column holds the labels? There is no column beside the texts. "
+        "Name one with --label. The columns are: text."
+    )
+    assert error(table(text=WORDS, id=list(range(12)))) == (
+        "<lists>: which column holds the labels? No column has a usual name or few enough values. "
+        "Name one with --label. The columns are: text, id."
+    )
+
+
+def test_decimals_are_regression():
+    expected = (
+        "<lists>: the task is regression ('label' holds numbers with decimals, such as 0.5), which "
+        "is not built yet. "
+        "--task classification treats each distinct value as a class."
+    )
+    assert error(table(text=WORDS, label=[0.5, 1.0, 2.0] * 4)) == expected
+    assert error(table(text=WORDS, label=["0.5", "1", "2"] * 4)) == expected
+    assert (
+        infer_columns(table(text=WORDS, label=[0.5, 1.0] * 6), task="classification").task == "classification"
+    )
+    assert infer_columns(table(text=WORDS, label=[0.0, 1.0] * 6)).task == "classification"
+    assert infer_columns(table(text=WORDS, label=["nan", "inf"] * 6)).task == "classification"
+
+
+def test_many_integers_ask_for_the_task():
+    data = table(text=WORDS * 4, label=[n % 21 for n in range(48)])
+    assert error(data) == (
+        "<lists>: column 'label' holds 21 different whole numbers: classes or a quantity? "
+        "Say --task classification if each is a class (--task regression is not built yet)."
+    )
+    assert infer_columns(data, task="classification").task == "classification"
+    assert infer_columns(table(text=WORDS * 4, label=[n % 20 for n in range(48)])).task == "classification"
+
+
+def test_lists_are_multilabel():
+    data = table(text=WORDS, labels=[["x"], ["x", "y"]] * 6)
+    assert error(data) == (
+        "<lists>: the task is multilabel-classification ('labels' holds lists), which is not built yet."
+    )
+
+
+def test_question_and_context_are_question_answering():
+    data = table(question=WORDS, context=WORDS, label=LABELS)
+    assert error(data) == (
+        "<lists>: the task is question-answering (it has question and context columns), which is not "
+        "built yet."
+    )
+    columns = infer_columns(data, task="classification", text="question", pair="context")
+    assert roles(columns) == ("question", "context", "label")
+
+
+def test_token_lists_are_token_classification():
+    data = table(tokens=[["a"]] * 3, ner_tags=[[0]] * 3)
+    assert error(data) == (
+        "<lists>: the task is token-classification ('tokens' and 'ner_tags' hold lists), which is "
+        "not built yet."
+    )
+
+
+def test_labels_that_are_texts():
+    data = table(text=WORDS * 3, target=[f"answer {n}" for n in range(36)])
+    assert error(data) == (
+        "<lists>: column 'target' holds 36 different values in 36 rows, too many to be classes. "
+        "Name another column with --label, or say --task classification if they are."
+    )
+
+
+def test_tasks_by_name():
+    with pytest.raises(UsageError) as caught:
+        infer_columns(table(text=WORDS, label=LABELS), task="clasification")
+    assert str(caught.value) == (
+        "there is no task 'clasification'. Did you mean 'classification'? The tasks are: classification, "
+        "multilabel-classification, regression, token-classification, question-answering, masked-lm."
+    )
+    assert error(table(text=WORDS, label=LABELS), task="masked-lm") == (
+        "<lists>: the task is masked-lm (it was asked for), which is not built yet."
+    )
+
+
+def test_one_column_for_two_roles():
+    with pytest.raises(
+        UsageError, match=r"^--text and --label both name the column 'text'. They must differ.$"
+    ):
+        infer_columns(table(text=WORDS, label=LABELS), text="text", label="text")
+
+
+def test_a_label_column_of_records():
+    data = table(text=WORDS, label=[{"a": 1}] * 12)
+    assert error(data, task="classification") == (
+        "<lists>: column 'label' holds records, where text, numbers or true and false are expected. "
+        "Name another column."
+    )
