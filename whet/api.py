@@ -14,7 +14,7 @@ from whet.data.columns import Columns, infer_columns
 from whet.data.labels import encode_labels, label_names
 from whet.data.readers import read_table
 from whet.data.table import Table
-from whet.data.texts import text_rows
+from whet.data.texts import Texts
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.errors import DataError
 from whet.evaluation import Evaluation, evaluate_store
@@ -23,6 +23,7 @@ from whet.model import TextEncoder, TextModel, TextRules, start_model
 from whet.predictor import Predictor
 from whet.runs import read_manifest
 from whet.tasks.classification import Classification
+from whet.text.store import TokenStore
 from whet.text.tokens import Tokeniser
 from whet.training.data import Named
 from whet.training.events import Listener
@@ -64,7 +65,7 @@ class Model:
 
         Raises DataError for a missing column."""
         columns = self._columns(table, text, pair, None, need_label=False)
-        return table.columns.to_pylist(), list(self.stream(text_rows(table, columns), logits=logits))
+        return table.columns.to_pylist(), list(self.stream(Texts(table, columns), logits=logits))
 
     def evaluate(
         self, data: Any, *, text: str | None = None, pair: str | None = None, label: str | None = None
@@ -92,7 +93,8 @@ class Model:
                 f"{table.source}: no row has a label in column '{columns.label}'; there is nothing to score."
             )
         rules = self.module.rules
-        store = self.module.tokeniser.encode(text_rows(table, columns), rules.max_length, rules.cut)
+        texts = Texts(table, columns)
+        store = TokenStore(self.module.tokeniser, texts.some, len(texts), rules.max_length, rules.cut)
         evaluation, _ = evaluate_store(self._predictor, task, store, targets, table.source)
         return replace(evaluation, notes=tuple(notes))
 

@@ -50,7 +50,7 @@ class TrainConfig:
         0.1, "share of the training rows held out as dev where no dev set is given (at most 5,000)", 0.0, 0.9
     )
     choose_by: ChooseBy = _setting(
-        "mcc", "the dev figure by which the best epoch is kept; ties go to the lower loss"
+        "mcc", "the dev figure an epoch is chosen by: the last one within a standard error of the best"
     )
     positive_label: str | None = _setting(None, "the label that binary precision, recall and F1 are about")
     seed: int = _setting(0, "decides the split, the head's first weights, the order and the dropout masks", 0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from whet.predictor import Predictor
 from whet.tasks.base import Task
-from whet.text.tokens import TokenStore
+from whet.text.store import TokenStore
 
 
 @final

@@ -21,6 +21,7 @@ from whet.encoder.packing import PackedBatch, pack
 from whet.tasks.base import Task
 from whet.tasks.classification import Classification
 from whet.text.batches import pack_texts
+from whet.text.store import store_of
 from whet.text.tokens import Tokeniser
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]
@@ -75,7 +76,7 @@ class _Packer(nn.Module):
                 "pass a list of texts, a list of (text, pair), a tokeniser's dictionary, or a PackedBatch"
             )
         rows = [(item,) if isinstance(item, str) else tuple(item) for item in inputs]
-        store = self.tokeniser.encode(rows, self.rules.max_length, self.rules.cut)
+        store = store_of(rows, self.tokeniser, self.rules.max_length, self.rules.cut)
         return pack_texts(store, np.arange(len(store)), (draw, 0)).to(device)
 
 

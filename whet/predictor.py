@@ -11,7 +11,7 @@ import torch
 from whet.encoder.device import computing
 from whet.model import TextModel
 from whet.text.batches import inference_batches, pack_texts
-from whet.text.tokens import TokenStore
+from whet.text.store import TokenStore, store_of
 
 _WINDOW = 4096  # rows sorted by length among themselves; memory does not grow with the file
 _TOKENS = 4096  # tokens a pack
@@ -35,7 +35,7 @@ class Predictor:
         rows = iter(rows)
         rules = self.model.rules
         while window := list(islice(rows, _WINDOW)):
-            yield self.logits(self.model.tokeniser.encode(window, rules.max_length, rules.cut))
+            yield self.logits(store_of(window, self.model.tokeniser, rules.max_length, rules.cut))
 
     def logits(self, store: TokenStore) -> np.ndarray:
         """(n_texts, n_outputs) float64, in the store's order."""
@@ -44,7 +44,7 @@ class Predictor:
         was_training = self.model.training
         self.model.eval()
         with torch.inference_mode(), computing(self.precision, device):
-            for texts in inference_batches(store.lengths, _TOKENS):
+            for texts in inference_batches(store.ensure().lengths, _TOKENS):
                 logits = self.model.logits(pack_texts(store, texts).to(device))
                 found[texts] = logits.double().cpu().numpy()
         if was_training:

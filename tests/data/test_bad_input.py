@@ -292,8 +292,8 @@ def test_folder_without_train(tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ((["a", "b"], ["x"]), "the lists differ in length: 'text' has 2, 'label' has 1. Every row needs a value in each."),
-        ((["a", 3], ["x", "y"]), "a text must be a string (or every text a pair of two), not a value of type int."),
+        ((["a", "b"], ["x"]), "'text' has 2, 'label' has 1. Every row needs a value in each."),
+        ((["a", 3], ["x", "y"]), "must be a string (or every text a pair of two), not a value of type int."),
         ({"text": "abc"}, "'text' must be a list, not a value of type str."),
         (([], []), "<lists>: there are no rows."),
         ({"text": [object()]}, "'text' holds a value of type object; text or a number is expected."),

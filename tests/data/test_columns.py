@@ -85,6 +85,14 @@ def test_no_label_is_needed_for_prediction():
     assert roles(infer_columns(table(text=WORDS, label=LABELS), need_label=False)) == ("text", None, "label")
 
 
+def test_prediction_does_not_mind_what_other_columns_hold():
+    for score in ([0.5] * 12, [[1]] * 12, list(range(12))):
+        columns = infer_columns(
+            table(text=WORDS, score=score, context=WORDS, question=WORDS), need_label=False
+        )
+        assert (columns.task, columns.text) == ("classification", "text")
+
+
 def error(data, **options):
     with pytest.raises(DataError) as caught:
         infer_columns(data, **options)

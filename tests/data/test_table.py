@@ -37,12 +37,14 @@ def test_places_follow_the_rows(tmp_path):
 
 def test_fingerprint_does_not_depend_on_chunks_offsets_or_offset_width():
     whole = Table(
-        "a", pa.table({"text": TEXTS, "n": [1, 2, None, 4, 5, 6], "l": [[1], [], None, [2, 3], [4], []]})
+        "a", pa.table({"text": TEXTS, "n": [1, 2, None, 4, 5, 6], "l": [[1], [], None, [2], [4], []]})
     )
     expected = whole.fingerprint()
     for cuts in ([1], [2, 2, 5], [6]):
-        columns = {name: chunked(whole.columns.column(name).to_pylist(), cuts, whole.columns.column(name).type)
-                   for name in whole.names}  # fmt: skip
+        columns = {
+            name: chunked(whole.columns.column(name).to_pylist(), cuts, whole.columns.column(name).type)
+            for name in whole.names
+        }
         assert Table("b", pa.table(columns)).fingerprint() == expected
     longer = Table("c", pa.concat_tables([whole.columns, whole.columns, whole.columns]))
     assert longer.slice(6, 6).fingerprint() == expected

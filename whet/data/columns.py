@@ -65,7 +65,10 @@ def infer_columns(
     label: str | None = None,
     need_label: bool = True,
 ) -> Columns:
-    """The columns of a table and its task; what is named is taken, the rest is inferred with a note."""
+    """The columns of a table and its task; what is named is taken, the rest is inferred with a note.
+
+    Without `need_label`, as in prediction, a label column is named if there is one, but nothing about it or
+    about the task is questioned."""
     _check_task(table, task)
     for name in (text, pair, label):
         if name is not None:
@@ -73,10 +76,11 @@ def infer_columns(
     _check_distinct(text=text, pair=pair, label=label)
     known = table.known
     if known is not None and text is pair is label is None and (known.label or not need_label):
-        _check_built(table, task or known.task, f"its columns are those of a GLUE task of {known.task}")
-        return Columns(task or known.task, known.text, known.pair, known.label, known.notes)
+        if need_label:
+            _check_built(table, task or known.task, f"its columns are those of a GLUE task of {known.task}")
+        return Columns(task or "classification", known.text, known.pair, known.label, known.notes)
     notes: list[str] = []
-    if task is None:
+    if task is None and need_label:
         _refuse_other_tasks(table, text, label)
     asked = label is not None
     label = label or _usual(table, LABEL_NAMES, taken=(text, pair))
@@ -85,7 +89,7 @@ def infer_columns(
         notes.append(f"labels: column '{label}', {'as asked' if asked else 'by its usual name'}")
     elif need_label:
         label = _fitting_label(table, text, pair, notes)
-    if label is not None:
+    if label is not None and need_label:
         task = _task_of(table, label, task, notes)
     return Columns(task or "classification", text, pair, label, tuple(notes))
 

@@ -53,7 +53,7 @@ class Lines:
     """Lines of UTF-8 text with their ends, read in blocks; `number` is the 1-based line given last."""
 
     def __init__(self, source: str, read: Callable[[int], bytes], *, only_newline: bool = False) -> None:
-        """only_newline: a lone carriage return stays in its line, if the first block has a newline."""
+        """only_newline: a lone carriage return stays in its line, unless there are no newlines."""
         self.source = source
         self.number = 0
         self.n_bytes = 0
@@ -79,7 +79,9 @@ class Lines:
             self.n_bytes += len(block)
             block = rest + block
             if first:
-                if len(block) < 3:  # a pipe may give a byte at a time; a mark needs three
+                # A pipe may give a byte at a time; a mark needs three, the kind of line end a whole line.
+                waits = self._only_newline and b"\n" not in block and len(block) < BLOCK_BYTES
+                if len(block) < 3 or waits:
                     rest = block
                     continue
                 first = False

@@ -120,7 +120,7 @@ def _file(source: Any) -> Path | None:
         if path.exists():
             return path
     except (OSError, ValueError) as error:  # a name too long, or with a zero byte
-        raise DataError(f"{str(source)[:200]!r} is not a file name: {error}.") from None
+        raise DataError(f"{str(source)[:200]!r} cannot be opened: {error}.") from None
     raise DataError(_missing(path, str(source)))
 
 

@@ -1,23 +1,47 @@
-"""The text columns of a table as rows of strings, a chunk at a time."""
+"""The text columns of a table as rows of strings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import final
+
+import numpy as np
+import pyarrow as pa
 
 from whet.data.columns import Columns
 from whet.data.table import Table
 
 _CHUNK = 8192
 
-
-def text_rows(table: Table, columns: Columns) -> Iterator[tuple[str, ...]]:
-    """(text,) or (text, pair) of every row; an absent value is an empty text."""
-    names = [name for name in (columns.text, columns.pair) if name is not None]
-    strings = [table.strings(name) for name in names]
-    for start in range(0, len(table), _CHUNK):
-        chunk = [column.slice(start, _CHUNK).to_pylist() for column in strings]
-        for row in zip(*chunk, strict=True):
-            yield tuple(value or "" for value in row)
+Row = tuple[str, ...]  # (text,) or (text, pair)
 
 
-def n_empty_texts(table: Table, columns: Columns) -> int:
-    """Rows whose texts are all white space."""
-    return sum(not any(text.strip() for text in row) for row in text_rows(table, columns))
+@final
+class Texts(Sequence[Row]):
+    """The texts of some rows of a table; they stay where they are, which may be a mapped file."""
+
+    def __init__(self, table: Table, columns: Columns, rows: np.ndarray | None = None) -> None:
+        """rows (n,) int64 rows of the table; None is all of them. Raises DataError for a missing column."""
+        names = [name for name in (columns.text, columns.pair) if name is not None]
+        self._columns = [table.strings(name) for name in names]
+        self._rows = np.arange(len(table)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:  # type: ignore[override]
+        if isinstance(index, slice):
+            return self.some(np.arange(len(self))[index])
+        return self.some(np.array([index]))[0]
+
+    def __iter__(self) -> Iterator[Row]:
+        for start in range(0, len(self), _CHUNK):
+            yield from self.some(np.arange(start, min(start + _CHUNK, len(self))))
+
+    def some(self, texts: np.ndarray) -> list[Row]:
+        """texts (n,) int64 indices -> their rows; an absent value is an empty text."""
+        chosen = pa.array(self._rows[texts])
+        values = [column.take(chosen).to_pylist() for column in self._columns]
+        return [tuple(value or "" for value in row) for row in zip(*values, strict=True)]
+
+    def n_empty(self) -> int:
+        """Rows whose texts are all white space."""
+        return sum(not any(text.strip() for text in row) for row in self)

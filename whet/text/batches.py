@@ -1,27 +1,30 @@
 """Which texts go into which step, and how a step is cut into packs. Pure functions of their arguments."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from whet.encoder.dropout import sequence_keys
 from whet.encoder.packing import PackedBatch, pack
-from whet.text.tokens import TokenStore
+from whet.text.store import TokenStore
 
 _WINDOW = 16  # steps whose texts are sorted by length among themselves
 
 
-def plan_epoch(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+def plan_epoch(store: TokenStore, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
     """The steps of one epoch: arrays of text indices, batch_size each but for the last one made.
 
-    Texts are shuffled, sorted by length within windows of 16 steps, so that equal lengths meet in a pack,
-    and the steps are shuffled again. lengths (n_texts,) int64 tokens."""
-    random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(lengths))
-    steps = []
-    for start in range(0, len(order), _WINDOW * batch_size):
+    All texts are shuffled; within windows of 16 steps they are then sorted by length, so that equal lengths
+    meet in a pack, and the window's steps are shuffled. A window's texts are tokenised when it begins, so a
+    million rows do not wait for the last of them."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(store))
+    for number, start in enumerate(range(0, len(order), _WINDOW * batch_size)):
         window = order[start : start + _WINDOW * batch_size]
-        window = window[np.argsort(lengths[window], kind="stable")]
-        steps += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
-    return [steps[i] for i in random.permutation(len(steps))]
+        lengths = store.ensure(window).lengths[window]
+        window = window[np.argsort(lengths, kind="stable")]
+        steps = [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+        for i in np.random.default_rng([seed, epoch, number]).permutation(len(steps)):
+            yield steps[i]
 
 
 def cut_by_tokens(texts: np.ndarray, lengths: np.ndarray, most_tokens: int) -> list[np.ndarray]:

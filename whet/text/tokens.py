@@ -1,14 +1,13 @@
-"""Texts to token ids: one tokeniser, cut to a length, kept in flat arrays.
+"""Texts to token ids: one tokeniser, cut to a length.
 
 Special tokens are put on by ourselves from the tokeniser's own template, so that a text can lose its tail,
 its head or its middle, and so that what a saved tokenizer.json says of padding and cutting cannot matter.
 """
 
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -16,51 +15,28 @@ from tokenizers import Tokenizer
 from whet.config import Cut
 from whet.errors import CheckpointError
 
-_CHUNK = 8192  # texts tokenised at once
-_ON_DISK = 16 << 20  # tokens; a larger store is memory-mapped
 
+class Encoded(NamedTuple):
+    """Tokens of some texts, end to end."""
 
-@final
-@dataclass(frozen=True)
-class TokenStore:
-    """Tokens of many texts in flat arrays: text i is starts[i] : starts[i] + lengths[i]."""
-
-    ids: np.ndarray  # (n_tokens,) int32; memory-mapped when large
+    ids: np.ndarray  # (n_tokens,) int32
     types: np.ndarray  # (n_tokens,) uint8
-    starts: np.ndarray  # (n_texts,) int64
     lengths: np.ndarray  # (n_texts,) int64, tokens of each text
     full_lengths: np.ndarray  # (n_texts,) int64, tokens before cutting
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    @property
-    def n_cut(self) -> int:
-        """Texts that lost tokens to the limit."""
-        return int((self.full_lengths > self.lengths).sum())
-
-    def take(self, texts: np.ndarray) -> "TokenStore":
-        """Some of the texts, over the same tokens: indices (n,) or a mask (n_texts,)."""
-        rows = (self.starts[texts], self.lengths[texts], self.full_lengths[texts])
-        return TokenStore(self.ids, self.types, *rows)
-
-    def sequences(self, texts: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Token ids and type ids of some texts, (length,) each."""
-        spans = [slice(self.starts[i], self.starts[i] + self.lengths[i]) for i in texts]
-        return [self.ids[span] for span in spans], [self.types[span] for span in spans]
 
 
 @final
 @dataclass(frozen=True)
 class _Template:
-    """Special tokens around the texts: parts[0] text parts[1] [pair parts[2]], each a list of (id, type)."""
+    """Special tokens around the texts: part 0, text, part 1, and for a pair text, part 2."""
 
-    parts: tuple[tuple[tuple[int, int], ...], ...]
-    types: tuple[int, ...]  # type id of each text's own tokens
+    tokens: tuple[tuple[int, ...], ...]  # of each part
+    kinds: tuple[tuple[int, ...], ...]  # type ids of those
+    text_kinds: tuple[int, ...]  # type id of each text's own tokens
 
     @property
     def n_special(self) -> int:
-        return sum(len(part) for part in self.parts)
+        return sum(len(part) for part in self.tokens)
 
 
 @final
@@ -98,102 +74,58 @@ class Tokeniser:
     def vocab_size(self) -> int:
         return self.backend.get_vocab_size()
 
-    def encode(self, texts: Iterable[Sequence[str]], max_length: int, cut: Cut = "tail") -> TokenStore:
+    def encode(self, rows: Sequence[Sequence[str]], max_length: int, cut: Cut = "tail") -> Encoded:
         """Tokenise single texts, as (text,), or pairs, as (text, pair).
 
         max_length counts special tokens. A pair that is too long loses from its longer text first, as
         transformers' longest_first.
         """
-        ids, types = _Sink(np.int32), _Sink(np.uint8)
-        lengths: list[int] = []
-        full: list[int] = []
-        for chunk in _chunks(texts):
-            flat: list[int] = []
-            kinds: list[int] = []
-            counts: list[int] = []  # kinds[i] holds for the next counts[i] tokens
-            for encoded in self._bare(chunk):
-                template = self._pair if len(encoded) == 2 else self._single
-                kept = _cut_lengths([len(part) for part in encoded], max_length - template.n_special)
-                before = len(flat)
-                for i, special in enumerate(template.parts):
-                    for token, kind in special:
-                        flat.append(token)
-                        kinds.append(kind)
-                        counts.append(1)
-                    if i < len(encoded):
-                        flat += _cut(encoded[i], kept[i], cut)
-                        kinds.append(template.types[i])
-                        counts.append(kept[i])
-                lengths.append(len(flat) - before)
-                full.append(sum(map(len, encoded)) + template.n_special)
-            ids.write(np.array(flat, np.int32))
-            types.write(np.repeat(np.array(kinds, np.uint8), counts))
-        sizes = np.array(lengths, np.int64)
-        return TokenStore(
-            ids.array(), types.array(), np.cumsum(sizes) - sizes, sizes, np.array(full, np.int64)
+        bare = self.backend.encode_batch_fast(
+            [text for row in rows for text in row], add_special_tokens=False
         )
-
-    def _bare(self, rows: list[Sequence[str]]) -> Iterator[list[list[int]]]:
-        """Token ids without special tokens, one list a text of each row."""
-        flat = [text for row in rows for text in row]
-        encoded = iter(self.backend.encode_batch_fast(flat, add_special_tokens=False))
-        for row in rows:
-            yield [next(encoded).ids for _ in row]
+        encoded = iter(bare)
+        ids: list[int] = []
+        kinds: list[int] = []
+        counts: list[int] = []  # kinds[i] holds for the next counts[i] tokens
+        templates = {1: (self._single, self._single.n_special), 2: (self._pair, self._pair.n_special)}
+        lengths = np.empty(len(rows), np.int64)
+        full_lengths = np.empty(len(rows), np.int64)
+        for i, row in enumerate(rows):
+            template, n_special = templates[len(row)]
+            texts = [next(encoded).ids for _ in row]
+            room = max_length - n_special
+            n_bare = len(texts[0]) + (len(texts[1]) if len(row) == 2 else 0)
+            if n_bare > room:
+                kept = _cut_lengths([len(text) for text in texts], room)
+                texts = [_cut(text, keep, cut) for text, keep in zip(texts, kept, strict=True)]
+            before = len(ids)
+            for j, special in enumerate(template.tokens):
+                ids += special
+                kinds += template.kinds[j]
+                counts += [1] * len(special)
+                if j < len(texts):
+                    ids += texts[j]
+                    kinds.append(template.text_kinds[j])
+                    counts.append(len(texts[j]))
+            lengths[i] = len(ids) - before
+            full_lengths[i] = n_bare + n_special
+        types = np.repeat(np.array(kinds, np.uint8), counts)
+        return Encoded(np.array(ids, np.int32), types, lengths, full_lengths)
 
     def _template(self, n_texts: int) -> _Template:
-        bare = self.backend.encode("a", add_special_tokens=False)
-        whole = self.backend.post_process(bare, bare if n_texts == 2 else None, add_special_tokens=True)
-        parts: list[list[tuple[int, int]]] = [[] for _ in range(n_texts + 1)]
-        types = [0] * n_texts
-        seen = 0
+        whole = self.backend.encode("a", "b") if n_texts == 2 else self.backend.encode("a")
+        tokens: list[list[int]] = [[] for _ in range(n_texts + 1)]
+        kinds: list[list[int]] = [[] for _ in range(n_texts + 1)]
+        text_kinds = [0] * n_texts
+        part = 0
         for token, kind, sequence in zip(whole.ids, whole.type_ids, whole.sequence_ids, strict=True):
             if sequence is None:
-                parts[seen].append((token, kind))
+                tokens[part].append(token)
+                kinds[part].append(kind)
             else:
-                types[sequence] = kind
-                seen = sequence + 1
-        return _Template(tuple(map(tuple, parts)), tuple(types))
-
-
-class _Sink:
-    """Collects arrays; past a size they go to a nameless file, which a crash cannot leave behind."""
-
-    def __init__(self, dtype: type) -> None:
-        self._dtype = np.dtype(dtype)
-        self._parts: list[np.ndarray] = []
-        self._waiting = 0
-        self._file: Any = None
-        self._written = 0
-
-    def write(self, array: np.ndarray) -> None:
-        self._parts.append(array)
-        self._waiting += len(array)
-        if self._waiting > _ON_DISK:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="whet-tokens-")  # noqa: SIM115  it lives with the array
-            for part in self._parts:
-                self._file.write(part.data)
-            self._written += self._waiting
-            self._parts, self._waiting = [], 0
-
-    def array(self) -> np.ndarray:
-        tail = np.concatenate(self._parts) if self._parts else np.empty(0, self._dtype)
-        if self._file is None:
-            return tail
-        self._file.write(tail.data)
-        self._file.flush()
-        return np.memmap(self._file, self._dtype, mode="r", shape=(self._written + len(tail),))
-
-
-def _chunks(rows: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
-    chunk: list[Sequence[str]] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+                text_kinds[sequence] = kind
+                part = sequence + 1
+        return _Template(tuple(map(tuple, tokens)), tuple(map(tuple, kinds)), tuple(text_kinds))
 
 
 def _cut_lengths(lengths: list[int], room: int) -> list[int]:

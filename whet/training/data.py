@@ -12,10 +12,11 @@ from whet.data.labels import encode_labels, label_names
 from whet.data.readers import read_splits, read_table
 from whet.data.splitting import grouped_stratified_split, text_groups
 from whet.data.table import Table
-from whet.data.texts import n_empty_texts, text_rows
+from whet.data.texts import Texts
 from whet.errors import DataError
 from whet.model import TextRules
-from whet.text.tokens import Tokeniser, TokenStore
+from whet.text.store import TokenStore
+from whet.text.tokens import Tokeniser
 from whet.training.loop import Examples
 
 
@@ -74,7 +75,12 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     for note in columns.notes:
         say(note)
     assert columns.label is not None
-    n_empty = n_empty_texts(table, columns)
+    n_empty = Texts(table, columns).n_empty()
+    if n_empty == len(table):
+        raise DataError(
+            f"{table.source}: column '{columns.text}' is empty in all {len(table):,} rows, so there is "
+            f"nothing to learn from. Name the right column with --text; there are: {', '.join(table.names)}."
+        )
     if n_empty:
         say(f"{n_empty:,} rows of {table.source} have an empty text; they are kept.")
     labels = label_names([table], columns.label)
@@ -106,29 +112,10 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     return TrainingData(columns, labels, train_part, held_out, test_part, held_out is not None)
 
 
-def tokenise(part: Part, columns: Columns, tokeniser: Tokeniser, rules: TextRules) -> Examples:
-    """The part's texts as tokens, in the order of its rows."""
-    store = tokeniser.encode(text_rows(part.table, columns), rules.max_length, rules.cut)
-    return Examples(store.take(part.rows), part.targets)
-
-
-def tokenise_both(
-    data: TrainingData, tokeniser: Tokeniser, rules: TextRules
-) -> tuple[Examples, Examples | None]:
-    """Train and dev; where dev was held out of the same table, that is tokenised once."""
-    if data.dev is None:
-        return tokenise(data.train, data.columns, tokeniser, rules), None
-    if not data.dev_is_held_out:
-        return tokenise(data.train, data.columns, tokeniser, rules), tokenise(
-            data.dev, data.columns, tokeniser, rules
-        )
-    store: TokenStore = tokeniser.encode(
-        text_rows(data.train.table, data.columns), rules.max_length, rules.cut
-    )
-    return (
-        Examples(store.take(data.train.rows), data.train.targets),
-        Examples(store.take(data.dev.rows), data.dev.targets),
-    )
+def examples(part: Part, columns: Columns, tokeniser: Tokeniser, rules: TextRules) -> Examples:
+    """The part's texts, in the order of its rows; they become tokens when they are first needed."""
+    texts = Texts(part.table, columns, part.rows)
+    return Examples(TokenStore(tokeniser, texts.some, len(texts), rules.max_length, rules.cut), part.targets)
 
 
 def _part(table: Table, label: str, labels: tuple[str, ...]) -> Part:

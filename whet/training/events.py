@@ -43,7 +43,7 @@ class Evaluated:
     step: int
     epoch: int
     metrics: Mapping[str, Any]
-    is_best: bool
+    is_kept: bool  # not worse than the best so far by more than a standard error
     seconds: float
 
 

@@ -125,7 +125,7 @@ class MetricsLog:
                         "event": "evaluation",
                         "step": event.step,
                         "epoch": event.epoch,
-                        "is_best": event.is_best,
+                        "is_kept": event.is_kept,
                         "seconds": event.seconds,
                         "dev": figures,
                     }
@@ -168,7 +168,7 @@ def evaluation_line(event: Evaluated, n_epochs: int) -> str:
     return (
         f"epoch {event.epoch}/{n_epochs}  dev accuracy {figures['accuracy']:.4f}  macro F1 "
         f"{figures['macro_f1']:.4f}  MCC {figures['mcc']:.4f}  loss {figures['nll']:.4f}"
-        f"{'  (best so far)' if event.is_best else ''}"
+        f"{'  (kept)' if event.is_kept else ''}"
     )
 
 

@@ -16,7 +16,7 @@ from whet.errors import TrainingError
 from whet.model import TextModel
 from whet.predictor import Predictor
 from whet.text.batches import cut_by_tokens, pack_texts, plan_epoch
-from whet.text.tokens import TokenStore
+from whet.text.store import TokenStore
 from whet.training.events import Evaluated, Listener, StepDone, TrainingDone, TrainingStarted
 from whet.training.optimizer import make_optimizer, parameter_groups, rate_factor
 
@@ -58,8 +58,9 @@ def fit(
     emit: Listener,
     keep: Callable[[], None],
 ) -> TrainingDone:
-    """Train `model` in place. `keep` is called whenever dev is better than ever before (at the end of every
-    epoch without dev); it is what the caller saves.
+    """Train `model` in place. `keep` is called at the end of each epoch whose dev score is not worse than the
+    best one so far by more than a standard error (at the end of every epoch without dev); the last call is
+    the model that the caller saves. So a difference that may be noise goes to the epoch trained longer.
 
     `new` names the parameters that take the head's rate; precision is float32, bf16 or float64.
     Raises NonFiniteLoss at the first loss that is not finite.
@@ -68,17 +69,16 @@ def fit(
     groups = parameter_groups(model, new, config)
     optimizer = make_optimizer(groups, config)
     parameters = [parameter for group in groups for parameter in group["params"]]
-    lengths = train.store.lengths
-    epochs = n_epochs(len(lengths), config)
-    n_steps = epochs * math.ceil(len(lengths) / config.batch_size)
-    emit(TrainingStarted(n_steps, epochs, len(lengths)))
+    epochs = n_epochs(len(train.store), config)
+    n_steps = epochs * math.ceil(len(train.store) / config.batch_size)
+    emit(TrainingStarted(n_steps, epochs, len(train.store)))
 
     step, n_tokens, seconds = 0, 0, 0.0
-    best: tuple[float, float] | None = None
+    best = -math.inf
     best_epoch = 0
     for epoch in range(1, epochs + 1):
         model.train()
-        for texts in plan_epoch(lengths, config.batch_size, config.seed, epoch):
+        for texts in plan_epoch(train.store, config.batch_size, config.seed, epoch):
             began = time.perf_counter()
             factor = rate_factor(step, n_steps, config.warmup)
             for group in optimizer.param_groups:
@@ -88,7 +88,7 @@ def fit(
             norm = _clip(parameters, config.clip_norm)
             optimizer.step()
             optimizer.zero_grad()
-            step_tokens = int(lengths[texts].sum())
+            step_tokens = int(train.store.lengths[texts].sum())
             n_tokens += step_tokens
             seconds += time.perf_counter() - began
             emit(
@@ -109,12 +109,13 @@ def fit(
             keep()
             continue
         metrics = model.task.metrics(Predictor(model, precision).logits(dev.store), dev.targets)
-        standing = _standing(metrics, config)
-        is_best = best is None or standing > best
-        if is_best:
-            best, best_epoch = standing, epoch
+        score, noise = _standing(metrics, config)
+        is_kept = score >= best - noise
+        if is_kept:
+            best_epoch = epoch
             keep()
-        emit(Evaluated(step, epoch, metrics, is_best, seconds))
+        best = max(best, score)
+        emit(Evaluated(step, epoch, metrics, is_kept, seconds))
     done = TrainingDone(step, n_tokens, best_epoch, seconds)
     emit(done)
     return done
@@ -164,6 +165,9 @@ def _clip(parameters: list[Tensor], most: float) -> float:
 
 
 def _standing(metrics: dict[str, Any], config: TrainConfig) -> tuple[float, float]:
-    """What an epoch is chosen by: greater is better."""
-    loss = -float(metrics["nll"])
-    return (loss if config.choose_by == "loss" else float(metrics[config.choose_by]), loss)
+    """What an epoch is chosen by, greater is better, and how far two of them may differ by chance: a
+    binomial standard error of the accuracy, and nothing for the loss, which is a finer measure."""
+    if config.choose_by == "loss":
+        return -float(metrics["nll"]), 0.0
+    accuracy = float(metrics["accuracy"])
+    return float(metrics[config.choose_by]), math.sqrt(accuracy * (1 - accuracy) / metrics["n"])

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
 import torch
 
 from whet.artifact import load_model, save_model
@@ -23,10 +24,12 @@ from whet.predictor import Predictor
 from whet.runs import RunFolder, create_run_folder, versions
 from whet.tasks.classification import Classification
 from whet.text.tokens import Tokeniser
-from whet.training.data import Named, Part, TrainingData, read_training_data, tokenise, tokenise_both
+from whet.training.data import Named, Part, TrainingData, examples, read_training_data
 from whet.training.events import Event, Listener, Note, TrainingDone
 from whet.training.listeners import MetricsLog
 from whet.training.loop import Examples, NonFiniteLoss, fit
+
+_SAMPLE = 5000  # texts that are looked at to say how many will be cut
 
 
 @final
@@ -74,7 +77,8 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
     say(f"Encoder: {location.name} ({_millions(start.model)} M parameters).")
     for note in start.notes:
         say(note)
-    train, dev = tokenise_both(data, tokeniser, rules)
+    train = examples(data.train, columns, tokeniser, rules)
+    dev = None if data.dev is None else examples(data.dev, columns, tokeniser, rules)
     _say_cut(train, rules, say)
 
     folder = create_run_folder(request.out, _stem(request.named.data), request.overwrite)
@@ -140,7 +144,7 @@ def _results(
             write(data.dev.table.take(data.dev.rows).columns.to_pylist(), model.task.decode(logits))
         results["dev"] = dev_evaluation.metrics
     if data.test is not None:
-        test = tokenise(data.test, data.columns, model.tokeniser, model.rules)
+        test = examples(data.test, data.columns, model.tokeniser, model.rules)
         results["test"] = evaluate_store(
             predictor, model.task, test.store, test.targets, data.test.table.source
         )[0].metrics
@@ -180,10 +184,16 @@ def _non_finite_message(error: NonFiniteLoss, train: Part, config: TrainConfig, 
 
 
 def _say_cut(train: Examples, rules: TextRules, say: Any) -> None:
-    if train.store.n_cut:
-        share = train.store.n_cut / len(train.store)
+    n_texts = len(train.store)
+    looked_at = np.arange(n_texts)
+    if n_texts > _SAMPLE:
+        looked_at = np.random.default_rng(0).choice(n_texts, _SAMPLE, replace=False)
+    train.store.ensure(looked_at)
+    n_cut = int((train.store.full_lengths > train.store.lengths)[looked_at].sum())
+    if n_cut:
+        of = "the" if n_texts <= _SAMPLE else f"a sample of {_SAMPLE:,}"
         say(
-            f"{train.store.n_cut:,} training texts ({share:.1%}) are longer than max_length="
+            f"{n_cut:,} of {of} training texts ({n_cut / len(looked_at):.1%}) are longer than max_length="
             f"{rules.max_length} tokens and lose their {rules.cut}."
         )
 

@@ -1,0 +1,131 @@
+"""The pieces of training: schedule, groups, epochs, events, and their listeners."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from whet.config import SETTINGS, TrainConfig, make_config, parse_settings
+from whet.encoder.network import Encoder, EncoderSpec
+from whet.errors import ConfigError
+from whet.training.events import Evaluated, Note, StepDone, TrainingDone, TrainingStarted
+from whet.training.listeners import LiveProgress, MetricsLog, PlainProgress, clock
+from whet.training.loop import n_epochs
+from whet.training.optimizer import parameter_groups, rate_factor
+
+SPEC = EncoderSpec(101, 31, 2, 22, 3, 2, 29, "gelu", 1e-12, 0.1, 0.02)
+METRICS = {"n": 7, "accuracy": 0.5, "macro_f1": 0.4, "mcc": 0.1, "nll": 0.7, "confusion": [[1]]}
+
+
+@pytest.mark.parametrize(("n_steps", "warmup"), [(1, 0.1), (7, 0.0), (50, 0.1), (50, 1.0), (33, 0.27)])
+def test_rates_are_those_of_transformers(n_steps: int, warmup: float) -> None:
+    import math
+
+    transformers = pytest.importorskip("transformers")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = transformers.get_linear_schedule_with_warmup(optimizer, math.ceil(warmup * n_steps), n_steps)
+    for step in range(n_steps):
+        assert rate_factor(step, n_steps, warmup) == pytest.approx(theirs.get_last_lr()[0], abs=1e-15)
+        optimizer.step()
+        theirs.step()
+
+
+def test_groups_decay_what_trainer_decays_and_every_parameter_once() -> None:
+    encoder = Encoder(SPEC)
+    groups = parameter_groups(encoder, ["pooler.weight", "pooler.bias"], TrainConfig())
+    assert {group["name"]: (group["peak"], group["weight_decay"]) for group in groups} == {
+        "encoder": (5e-5, 0.01),
+        "encoder, no decay": (5e-5, 0.0),
+        "head": (1e-3, 0.01),
+        "head, no decay": (1e-3, 0.0),
+    }
+    names = {id(p): name for name, p in encoder.named_parameters()}
+    grouped = [names[id(p)] for group in groups for p in group["params"]]
+    assert sorted(grouped) == sorted(names.values())
+    undecayed = {names[id(p)] for g in groups if g["weight_decay"] == 0.0 for p in g["params"]}
+    assert undecayed == {name for name in names.values() if name.endswith("bias") or "norm" in name}
+
+
+@pytest.mark.parametrize(
+    ("n_texts", "settings", "expected"),
+    [(10_000, {}, 3), (320, {}, 10), (1600, {}, 6), (320, {"min_steps": 0}, 3), (10, {"epochs": 20}, 20)],
+)
+def test_small_data_gets_more_epochs(n_texts: int, settings: dict[str, int], expected: int) -> None:
+    assert n_epochs(n_texts, make_config(settings)) == expected
+
+
+def test_all_bad_settings_are_named_at_once_with_the_nearest() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(["epoch=3", "cut=tial", "warmup=2", "seed", "batch_size=x", "dropout=none"])
+    message = str(caught.value)
+    assert "'epoch'. Did you mean 'epochs'?" in message
+    for part in ("cut=tial", "'tail'", "warmup=2", "key=value", "batch_size=x"):
+        assert part in message
+    with pytest.raises(ConfigError, match=r"(?s)no setting 'epoch'.*batch_size=0"):
+        make_config({"epoch": 1, "batch_size": 0})
+    with pytest.raises(ConfigError, match=r"(?s)batch_size=0.*warmup=-1"):
+        TrainConfig(batch_size=0, warmup=-1)
+
+
+def test_settings_are_typed() -> None:
+    values = parse_settings(["epochs=5", "learning_rate=3e-5", "dropout=none", "cut=head"])
+    assert values == {"epochs": 5, "learning_rate": 3e-5, "dropout": None, "cut": "head"}
+    assert all(setting.metadata["meaning"] for setting in SETTINGS.values())
+    with pytest.raises(ConfigError, match="epochs=True"):
+        TrainConfig(epochs=True)
+    with pytest.raises(ConfigError, match="learning_rate=nan"):
+        parse_settings(["learning_rate=nan"])
+
+
+def events() -> list[object]:
+    steps = [StepDone(i, 1, 1.0, 0.5, 5e-5, 1e-3, 32, 100, i * 0.5) for i in (1, 2, 3, 4)]
+    return [
+        Note("a note"), TrainingStarted(4, 1, 100), *steps,
+        Evaluated(4, 1, METRICS, True, 2.0), TrainingDone(4, 400, 1, 2.0),
+    ]  # fmt: skip
+
+
+def test_plain_progress_says_notes_evaluations_and_the_end() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    for event in events():
+        progress(event)  # type: ignore[arg-type]
+    assert stream.getvalue().splitlines() == [
+        "a note",
+        "epoch 1/1  dev accuracy 0.5000  macro F1 0.4000  MCC 0.1000  loss 0.7000  (kept)",
+        "Trained 4 steps in 0:02: 200 tokens a second. Kept epoch 1.",
+    ]
+
+
+def test_live_progress_shows_step_loss_rate_time_left_and_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    stream = Terminal()
+    progress = LiveProgress(stream)
+    try:
+        for event in events()[:-1]:
+            progress(event)  # type: ignore[arg-type]
+        progress._bar.refresh()
+    finally:
+        progress.close()
+    for part in ("step 4/4", "loss 1.000", "200 tokens/s", "0:00 left", "a note"):
+        assert part in stream.getvalue()
+
+
+def test_the_log_has_a_line_for_each_step_and_evaluation(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    for event in events():
+        log(event)  # type: ignore[arg-type]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["step"] * 4 + ["evaluation"]
+    assert lines[-1]["dev"] == {name: METRICS[name] for name in ("n", "accuracy", "macro_f1", "mcc", "nll")}
+
+
+def test_clock() -> None:
+    assert [clock(5), clock(65.4), clock(3725)] == ["0:05", "1:05", "1:02:05"]
