@@ -1,4 +1,4 @@
-"""Writes docs/reference.md from the code: commands, settings, public names, shapes of predictions and figures.
+"""Writes docs/reference.md from the code: commands, settings, public names, predictions and figures.
 
     python docs/generate.py
 
@@ -92,8 +92,8 @@ def _predictions() -> Iterator[str]:
             write(rows, found)
         comma_separated = table.read_text(encoding="utf-8")
     yield (
-        "One line for each row, in order. The input's columns come first; one that is called like an answer is "
-        "renamed `input_...`. JSON lines, on standard output or with `--to FILE.jsonl`:"
+        "One line for each row, in order. The input's columns come first; one that is called like an answer "
+        "is renamed `input_...`. JSON lines, on standard output or with `--to FILE.jsonl`:"
     )
     yield f"```json\n{lines.getvalue()}```"
     yield "With `--no-input --logits`:"
@@ -110,9 +110,9 @@ def _figures() -> Iterator[str]:
     metrics = classification_metrics(chances, [0, 0, 1, 1], ("negative", "positive"), "positive")
     whole = Evaluation("test.csv", 4, 0, metrics).to_json()
     yield (
-        "`whet eval --json` prints, on one line, what follows; `Evaluation.metrics` is its `metrics`. `nll` is the "
-        "mean loss in nats a text. `precision`, `recall` and `f1` are there where `positive_label` is set. In "
-        "`confusion`, rows are true labels, columns predicted ones. An undefined ROC AUC is null."
+        "`whet eval --json` prints, on one line, what follows; `Evaluation.metrics` is its `metrics`. `nll` "
+        "is the mean loss in nats a text. `precision`, `recall` and `f1` are there where `positive_label` is "
+        "set. In `confusion`, rows are true labels, columns predicted ones. An undefined ROC AUC is null."
     )
     text = json.dumps(_rounded(whole), indent=2)
     rows = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", text)  # the confusion's rows on a line each

@@ -21,9 +21,7 @@ labels = sorted({label for _, label in rows})
 
 torch.manual_seed(0)
 tokenizer = AutoTokenizer.from_pretrained(args.model)
-model = AutoModelForSequenceClassification.from_pretrained(
-    args.model, id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)}
-)
+model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=len(labels))
 
 
 def collate(batch):

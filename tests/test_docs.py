@@ -1,8 +1,8 @@
-"""The documentation says what the code does: its commands and Python run, its reference is what the code gives.
+"""The documentation says what the code does: its commands and Python run, its reference is the code's.
 
-Blocks of README.md and docs/*.md run page by page, in order, in one folder of tiny files and in this process
-(torch is imported once, and the network guard of conftest.py holds). A `bash` block is whet commands; a comment
-`# status N` behind one says how it ends. A `text` block is what the block before it printed: its lines in that
+Blocks of README.md and docs/*.md run page by page, in order, in one folder of tiny files and in this process:
+torch is imported once, and the network guard of conftest.py holds. A `bash` block is whet commands; a comment
+`# status N` behind one says how it ends. A `text` block is what the block before it printed: its lines in
 order, "..." for anything. Blocks to be read only are `console`, `json` or `diff`.
 """
 
@@ -73,15 +73,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The small files that the pages speak of, and no extra epochs, for time's sake."""
+    """The small files that the pages speak of; for time's sake one epoch by default and one thread."""
+    import torch
+
     from whet.config import TrainConfig
 
-    defaults: dict[str, Any] = TrainConfig.__init__.__kwdefaults__  # type: ignore[misc]
+    defaults: Any = TrainConfig.__init__.__kwdefaults__
     monkeypatch.setitem(defaults, "min_steps", 0)
+    monkeypatch.setitem(defaults, "epochs", 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     _write_data(tmp_path)
     with _inside(tmp_path):
         yield tmp_path
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
@@ -161,7 +167,7 @@ def _compare(block: Block, printed: str) -> None:
 
 
 def _compare_tree(page: Path, run: Path) -> None:
-    """The guide's picture of a run folder has the files of a run folder, but for the tokeniser's older ones."""
+    """The guide's picture of a run folder has the files of one, but for the tokeniser's older ones."""
     picture = next(block.text for block in blocks(page) if block.text.startswith("runs/reviews/\n"))
     drawn: set[str] = set()
     parent = ""

@@ -115,6 +115,8 @@ class Model:
             label = rules.label_column
         task = self._classification.name
         columns = infer_columns(table, task=task, text=text, pair=pair, label=label, need_label=need_label)
+        if text is not None and (label is not None or not need_label):  # nothing was inferred
+            columns = replace(columns, notes=())
         if rules.text_column is not None and (columns.pair is None) != (rules.pair_column is None):
             kind = "single texts" if rules.pair_column is None else "pairs of texts"
             found = columns.text + (f" and {columns.pair}" if columns.pair else " alone")

@@ -7,16 +7,12 @@ from whet.version import __version__
 
 
 def model_card(
-    base: str,
-    labels: tuple[str, ...],
-    sources: Mapping[str, str],
-    metrics: Mapping[str, Any] | None,
-    dev: str,
+    base: str, labels: tuple[str, ...], source: str, metrics: Mapping[str, Any] | None, dev: str
 ) -> str:
     """Markdown with the metadata block that model hubs read.
 
-    sources: split -> file name; metrics as of `classification_metrics`; dev says in words which rows they
-    are about."""
+    source is the name of the training data; metrics as of `classification_metrics`; dev says in words
+    which rows they are about."""
     lines = [
         "---",
         "library_name: transformers",
@@ -25,7 +21,7 @@ def model_card(
         "---",
         "# Text classifier",
         "",
-        f"Fine-tuned by whet {__version__} from `{base}` on {', '.join(sources.values())}.",
+        f"Fine-tuned by whet {__version__} from `{base}` on {source}.",
         "",
         f"It chooses one of {len(labels)} labels: {', '.join(f'`{label}`' for label in labels)}.",
         "",

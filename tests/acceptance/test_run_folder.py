@@ -189,9 +189,10 @@ def test_a_reader_never_sees_half_of_a_run(train, tmp_path):
         thread.join()
     outcome.ok()
     assert problems == []
-    assert len(looks) > 20
-    assert set(looks) > {"finished"} or len(set(looks)) > 1, "the manifest is written at the start and at the end"
     look()
+    assert len(looks) > 20
+    assert looks[0] != "finished", "the manifest is written at the start"
+    assert looks[-1] == "finished", "and at the end"
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(train, reviews):
@@ -232,25 +233,29 @@ def test_settings_win_over_options_and_options_over_defaults(train, reviews):
 
 
 def test_the_best_epoch_is_kept_and_not_the_last(train, reviews):
-    """A dev set that wants the opposite of what is taught: the earliest epoch stays best, or ties."""
+    """A dev set that wants the opposite of what is taught, so dev gets worse as training goes on."""
     texts, labels = house.sentences(90, seed=8)
     turned = {"delivery": "praise", "praise": "refund", "refund": "delivery"}
     house.write_csv(Path("dev.csv"), {"text": texts, "label": [turned[label] for label in labels]})
     data = house.write_csv(Path("more.csv"), dict(zip(["text", "label"], house.sentences(300), strict=True)))
-    train(data, "--dev", "dev.csv", "--epochs", "6", "--lr", "2e-3").ok()
-    results = json.loads(Path("run/run.json").read_text())["results"]
-    evaluations = [line["dev"]["mcc"] for line in house.read_jsonl(Path("run/metrics.jsonl")) if "dev" in line]
-    assert len(evaluations) == 6
-    assert results["dev"]["mcc"] == pytest.approx(max(evaluations))
-    assert results["best_epoch"] == 1 + int(np.argmax(evaluations))
-    assert evaluations[-1] < max(evaluations), "else this test shows nothing"
+    options = ("--dev", "dev.csv", "--epochs", "5", "--lr", "5e-3", "--batch-size", "16")
+    for measure, sign in (("loss", -1), ("mcc", 1)):
+        train(data, *options, "--set", f"choose_by={measure}", out=measure).ok()
+        results = json.loads(Path(f"{measure}/run.json").read_text())["results"]
+        key = "nll" if measure == "loss" else measure
+        lines = house.read_jsonl(Path(f"{measure}/metrics.jsonl"))
+        scores = [sign * line["dev"][key] for line in lines if "dev" in line]
+        assert len(scores) == 5
+        assert scores[-1] < max(scores), "else this test shows nothing"
+        assert results["best_epoch"] == 1 + int(np.argmax(scores)), (measure, scores)
+        assert results["dev"][key] == pytest.approx(sign * max(scores))
 
 
 def test_a_small_encoder_learns_what_can_be_learnt(train, whet):
     texts, labels = house.sentences(600)
     house.write_csv(Path("rows.csv"), {"text": texts, "label": labels})
     house.write_csv(Path("test.csv"), dict(zip(["text", "label"], house.sentences(150, 77), strict=True)))
-    train("rows.csv", "--test", "test.csv", "--epochs", "6", "--lr", "2e-3").ok()
+    train("rows.csv", "--test", "test.csv", "--epochs", "5", "--lr", "5e-3", "--batch-size", "16").ok()
     results = json.loads(Path("run/run.json").read_text())["results"]
     assert results["test"]["accuracy"] > 0.9
     found = json.loads(whet("eval", "run", "test.csv", "--json").ok().out)["metrics"]

@@ -42,7 +42,11 @@ def locate(name: str) -> Location:
     folder = Path(name).expanduser()
     if folder.is_dir():
         inner = folder / "model"  # a run folder holds its model one floor down
-        is_run = not (folder / "config.json").exists() and (inner / "config.json").exists()
+        is_run = not (folder / "config.json").exists() and (folder / "run.json").exists()
+        if is_run and not inner.is_dir():
+            best = folder / "checkpoints" / "best"
+            kept = f"; its last kept epoch is in {best}" if best.is_dir() else " and kept no epoch"
+            raise CheckpointError(f"{name}: this run did not finish{kept}.")
         return Location(inner if is_run else folder, name)
     if name == "mini":
         return Location(_mini(), name)

@@ -4,7 +4,6 @@ Exit status: 0 done; 1 an error that the user can act on; 2 wrong usage; 130 and
 the system. A traceback is a bug of ours.
 """
 
-import os
 import signal
 import sys
 from types import FrameType
@@ -19,7 +18,6 @@ from whet.version import __version__
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
-    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Fine-tune a pre-trained encoder on your own labelled text, without a network.",
 )
@@ -58,9 +56,6 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone, as in `whet predict ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except typer.Abort:
         sys.exit(130)
     except KeyboardInterrupt:

@@ -37,6 +37,9 @@ def command(
     if to is not None and not to.endswith((".jsonl", ".csv")):
         raise UsageError(f"--to {to}: the name must end in .jsonl or .csv.")
 
+    import os
+    import sys
+
     from whet import api
     from whet.data.readers import read_table, stream_tables
     from whet.data.writing import open_writer
@@ -48,7 +51,13 @@ def command(
     else:
         assert file is not None
         tables = stream_tables(file)
-    with open_writer(to, model.labels) as write:
-        for table in tables:
-            rows, predictions = model.predict_table(table, text=text_column, pair=pair_column, logits=logits)
-            write([] if no_input else rows, predictions)
+    try:
+        with open_writer(to, model.labels) as write:
+            for table in tables:
+                rows, predictions = model.predict_table(
+                    table, text=text_column, pair=pair_column, logits=logits
+                )
+                write([] if no_input else rows, predictions)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has enough, as in `whet predict ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

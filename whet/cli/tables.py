@@ -78,9 +78,10 @@ def _headline(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _confusion(labels: list[str], confusion: np.ndarray) -> Table:
-    table = _table("true \\ predicted", *labels)
-    for label, row in zip(labels, confusion.tolist(), strict=True):
-        table.add_row(label, *(f"{count:,}" for count in row))
+    """True labels down, predicted ones across by number, so that it fits a terminal."""
+    table = _table("true \\ predicted", *(str(i + 1) for i in range(len(labels))))
+    for i, (label, row) in enumerate(zip(labels, confusion.tolist(), strict=True)):
+        table.add_row(f"{i + 1} {label}", *(f"{count:,}" for count in row))
     return table
 
 

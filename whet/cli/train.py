@@ -20,21 +20,21 @@ def command(
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
     pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,
-    model: Annotated[str, typer.Option(help="mini, a folder, or a hub name[@revision].")] = "mini",
+    model: Annotated[str, typer.Option(help="mini, a folder, or a hub name@revision.")] = "mini",
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the rows. [default: 3, more on small data]")
+        int | None, typer.Option(help="Passes over the rows. (default: 3, more on small data)")
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Peak learning rate of the encoder. [default: 5e-5]")
+        float | None, typer.Option(help="Peak learning rate of the encoder. (default: 5e-5)")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Texts a step. [default: 32]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Texts a step. (default: 32)")] = None,
     max_length: Annotated[
-        int | None, typer.Option(help="Tokens of a text; the rest is cut. [default: 256]")
+        int | None, typer.Option(help="Tokens of a text; the rest is cut. (default: 256)")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Split, new weights, order and dropout. [default: 0]")
+        int | None, typer.Option(help="Split, new weights, order and dropout. (default: 0)")
     ] = None,
-    out: Annotated[str | None, typer.Option(metavar="DIR", help="Run folder. [default: runs/FILE]")] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Run folder. (default: runs/FILE)")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(

@@ -106,14 +106,15 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
         raise TrainingError(_non_finite_message(error, data.train, config, folder)) from None
     except BaseException:
         folder.write(manifest | {"status": "stopped"})
+        kept = f"the last kept epoch is in {folder.best}" if folder.best.exists() else "no epoch was done yet"
+        say(f"Stopped; {kept}.")
         raise
     best = load_model(folder.best).to(device)
     results, dev_evaluation = _results(best, data, dev, folder, done[0])
     metrics = None if dev_evaluation is None else dev_evaluation.metrics
-    sources = {name: Path(part["source"]).name for name, part in manifest["data"].items()}
-    card = model_card(
-        location.name, data.labels, sources, metrics, "held out" if data.dev_is_held_out else "dev"
-    )
+    source = Path(data.train.table.source).name
+    dev_name = "held out" if data.dev_is_held_out else "dev"
+    card = model_card(location.name, data.labels, source, metrics, dev_name)
     checksums = save_model(best, folder.model, card)
     shutil.rmtree(folder.best.parent)
     folder.write(manifest | {"status": "finished", "results": results, "sha256": checksums})
