@@ -14,6 +14,7 @@ from whet.version import __version__
 
 if TYPE_CHECKING:
     from whet.api import Model, Run, evaluate, load, load_encoder, load_module, train
+    from whet.checkpoints.locate import locate
     from whet.config import TrainConfig
     from whet.errors import WhetError
     from whet.evaluation import Evaluation
@@ -31,6 +32,7 @@ __all__ = [
     "load",
     "load_encoder",
     "load_module",
+    "locate",
     "train",
 ]
 
@@ -39,6 +41,7 @@ _HOMES = {
     "LabelPrediction": "whet.examples",
     "TrainConfig": "whet.config",
     "WhetError": "whet.errors",
+    "locate": "whet.checkpoints.locate",
 }
 
 

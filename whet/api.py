@@ -12,11 +12,11 @@ from whet.checkpoints.locate import locate
 from whet.config import Cut, make_config
 from whet.data.columns import Columns, infer_columns
 from whet.data.labels import encode_labels, label_names
-from whet.data.readers import read_table
+from whet.data.readers import read_split_of
 from whet.data.table import Table
 from whet.data.texts import Texts
 from whet.encoder.device import resolve_device, resolve_precision
-from whet.errors import DataError
+from whet.errors import ConfigError, DataError
 from whet.evaluation import Evaluation, evaluate_store
 from whet.examples import LabelPrediction
 from whet.model import TextEncoder, TextModel, TextRules, start_model
@@ -38,6 +38,7 @@ class Model:
     """A fine-tuned model: predict, evaluate, save. Safe to call from several threads."""
 
     def __init__(self, module: TextModel, precision: str = "float32") -> None:
+        """module may be one that your own loop trained, from `load_module`; precision float32 or bf16."""
         self.module = module
         self._predictor = Predictor(module, precision)
 
@@ -56,7 +57,7 @@ class Model:
         """As `predict`, a window of some thousand texts at a time, for any number of them."""
         if isinstance(texts, str):
             raise DataError("predict takes a list of texts; for one text pass [text].")
-        return self._predictor.predict((_row(text, i) for i, text in enumerate(texts)), logits)
+        return self._predictor.predict((self._row(text, i) for i, text in enumerate(texts)), logits)
 
     def predict_table(
         self, table: Table, *, text: str | None = None, pair: str | None = None, logits: bool = False
@@ -74,7 +75,7 @@ class Model:
 
         Raises DataError: unreadable, a column that is not there, no labelled row, a label this model does
         not know."""
-        table = read_table(data)
+        table = read_split_of(data, "test", "dev", label=label or self.module.rules.label_column)
         columns = self._columns(table, text, pair, label, need_label=True)
         assert columns.label is not None
         notes = list(columns.notes)
@@ -125,6 +126,21 @@ class Model:
                 f"Name the columns; there are: {', '.join(table.names)}."
             )
         return columns
+
+    def _row(self, text: Any, index: int) -> Sequence[str]:
+        row = (text,) if isinstance(text, str) else text
+        if not (isinstance(row, tuple | list) and all(isinstance(part, str) for part in row)):
+            raise DataError(
+                f"text {index}: expected a string or a pair of strings, found {type(text).__name__}."
+            )
+        rules = self.module.rules
+        wanted = (1, 2) if rules.text_column is None else (2,) if rules.pair_column else (1,)
+        if len(row) not in wanted:
+            kind = (
+                "pairs of texts" if wanted == (2,) else "single texts" if wanted == (1,) else "texts or pairs"
+            )
+            raise DataError(f"text {index}: this model reads {kind}, and this is {len(row)} of them.")
+        return row
 
     @property
     def _classification(self) -> Classification:
@@ -199,11 +215,13 @@ def train(
 def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "float32") -> Model:
     """Open a run folder, a model folder, or a classifier fine-tuned elsewhere (a folder or a hub name).
 
-    precision is float32, or auto or bf16 where speed matters more than the last digits.
-    Raises CheckpointError."""
+    precision is float32, or auto or bf16 where speed matters more than the last digits, or float64.
+    Raises CheckpointError, and ConfigError for a device or precision that there is not."""
     place = resolve_device(device)
-    module = load_model(locate(os.fspath(path)).folder).to(place)
-    return Model(module, resolve_precision(precision, place))
+    computing_in = resolve_precision(precision, place)
+    location = locate(os.fspath(path))
+    module = load_model(location.folder, location.name).to(place)
+    return Model(module.double() if computing_in == "float64" else module, computing_in)
 
 
 def evaluate(model: str | os.PathLike[str] | Model, data: Any, **columns: str | None) -> Evaluation:
@@ -217,7 +235,7 @@ def load_encoder(
 ) -> TextEncoder:
     """An encoder as an ordinary `nn.Module`, in evaluation mode: texts in, hidden states out.
 
-    Raises CheckpointError."""
+    Raises CheckpointError, and ConfigError for a max_length beyond the encoder's positions."""
     import torch
 
     opened = open_checkpoint(locate(os.fspath(checkpoint)).folder)
@@ -237,16 +255,10 @@ def load_module(
     """A classifier for one's own PyTorch loop, in training mode: texts and labels in, loss and logits out.
 
     The checkpoint's head is kept where it knows the same labels, else the seed decides the new one's weights.
-    Raises CheckpointError."""
+    Raises CheckpointError, and ConfigError for labels or a max_length that cannot be."""
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        raise ConfigError(f"labels={labels!r}: pass a list of names.")
     opened = open_checkpoint(locate(os.fspath(checkpoint)).folder)
     tokeniser = Tokeniser.load(opened.folder)
     task = Classification(tuple(labels))
     return start_model(opened, task, tokeniser, TextRules(max_length, cut), seed, dropout).model.train()
-
-
-def _row(text: Any, index: int) -> Sequence[str]:
-    if isinstance(text, str):
-        return (text,)
-    if isinstance(text, tuple | list) and len(text) in (1, 2) and all(isinstance(part, str) for part in text):
-        return text
-    raise DataError(f"text {index}: expected a string or a pair of strings, and found {type(text).__name__}.")

@@ -76,7 +76,14 @@ def folder_beside(folder: Path) -> Iterator[Path]:
 def save_model(model: TextModel, folder: Path, card: str | None = None) -> dict[str, str]:
     """Write the model as a folder that transformers opens; -> sha256 of each file.
 
-    card is the text of README.md. Raises OSError where the disk does not let it."""
+    card is the text of README.md. Raises CheckpointError where the folder holds something else than a model,
+    OSError where the disk does not let it."""
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"{folder} is a file. Name a folder.")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").exists():
+        raise CheckpointError(
+            f"{folder} holds something else than a model, and is left alone. Name another folder."
+        )
     family = family_of(model.config)
     names = family.encoder_names(model.encoder.spec).under("", family.encoder_prefix)
     tensors = names.save(model.encoder.state_dict()) | family.classifier_names.save(model.head.state_dict())
@@ -111,8 +118,8 @@ def save_model(model: TextModel, folder: Path, card: str | None = None) -> dict[
     return checksums
 
 
-def load_model(folder: Path) -> TextModel:
-    """Open a model folder, ours or one fine-tuned elsewhere.
+def load_model(folder: Path, name: str | None = None) -> TextModel:
+    """Open a model folder, ours or one fine-tuned elsewhere; name is what the user calls it.
 
     Raises CheckpointError: as `open_checkpoint`, a changed file, or a folder that has no head to predict
     with."""
@@ -120,8 +127,8 @@ def load_model(folder: Path) -> TextModel:
     checkpoint = open_checkpoint(folder)
     if not checkpoint.labels:
         raise CheckpointError(
-            f"{folder} is an encoder without a classifier, so it cannot predict labels. Fine-tune it first: "
-            f"whet train FILE --model {folder}"
+            f"{name or folder} is an encoder without a classifier, so it cannot predict labels. "
+            f"Fine-tune it first: whet train FILE --model {name or folder}"
         )
     tokeniser = Tokeniser.load(folder)
     if saved is None:

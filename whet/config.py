@@ -28,9 +28,11 @@ def _setting(default: Any, meaning: str, low: float = -math.inf, high: float = m
 class TrainConfig:
     """Everything that decides what a training run computes."""
 
-    epochs: int = _setting(3, "passes over the training rows", 1, 1000)
+    epochs: int | None = _setting(
+        None, "passes over the training rows; none is 3, or more on small data (see min_steps)", 1, 1000
+    )
     min_steps: int = _setting(
-        300, "small data gets more epochs until there are at least this many steps (at most 10 epochs)", 0
+        300, "where epochs is none, small data gets more until there are this many steps (10 at most)", 0
     )
     batch_size: int = _setting(32, "texts a step", 1)
     learning_rate: float = _setting(5e-5, "peak rate of the encoder", 0.0, 1.0)
@@ -108,7 +110,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
         if not sign:
             problems.append(f"--set {pair}: write it as key=value.")
         elif key not in SETTINGS:
-            problems.append(f"--set {pair}: there is no setting '{key}'.{nearest(key, SETTINGS)}")
+            problems.append(f"--set {pair}: there is no setting '{key}'.{_meant(key)}")
         else:
             try:
                 values[key] = _checked(SETTINGS[key], _parsed(key, text.strip()))
@@ -125,9 +127,7 @@ def make_config(values: Mapping[str, Any]) -> TrainConfig:
     """A configuration from plain values, such as a call's keyword arguments.
 
     Raises ConfigError, which lists every bad key and every bad value at once."""
-    unknown = [
-        f"there is no setting '{key}'.{nearest(key, SETTINGS)}" for key in values if key not in SETTINGS
-    ]
+    unknown = [f"there is no setting '{key}'.{_meant(key)}" for key in values if key not in SETTINGS]
     try:
         config = TrainConfig(**{key: value for key, value in values.items() if key in SETTINGS})
     except ConfigError as error:
@@ -135,6 +135,10 @@ def make_config(values: Mapping[str, Any]) -> TrainConfig:
     if unknown:
         raise ConfigError("\n".join([*unknown, f"The settings are: {', '.join(SETTINGS)}."]))
     return config
+
+
+def _meant(key: str) -> str:
+    return nearest({"lr": "learning_rate", "head_lr": "head_learning_rate"}.get(key, key), SETTINGS)
 
 
 def _parts(kind: Any) -> tuple[tuple[str, ...], type, bool]:

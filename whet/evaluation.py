@@ -23,6 +23,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """What `whet eval --json` prints."""
         return {
             "source": self.source,
             "rows": self.n_rows,

@@ -18,6 +18,7 @@ from whet.encoder.dropout import sequence_keys
 from whet.encoder.heads import PooledHead
 from whet.encoder.network import Encoder, EncoderOutput
 from whet.encoder.packing import PackedBatch, pack
+from whet.errors import ConfigError
 from whet.tasks.base import Task
 from whet.tasks.classification import Classification
 from whet.text.batches import pack_texts
@@ -33,6 +34,7 @@ class EncodedTexts(NamedTuple):
 
     last_hidden_state: Tensor  # (n_texts, longest, hidden_size), zero where a text has no token
     pooler_output: Tensor | None  # (n_texts, hidden_size)
+    attention_mask: Tensor  # (n_texts, longest) bool, where a text has a token
 
 
 class TaskOutput(NamedTuple):
@@ -58,19 +60,32 @@ class _Packer(nn.Module):
     """Makes a pack of whatever came in. Dropout masks of a bare module follow torch's generator; the
     training loop passes packs that carry its own keys."""
 
-    def __init__(self, tokeniser: Tokeniser, rules: TextRules) -> None:
+    def __init__(self, encoder: Encoder, tokeniser: Tokeniser, rules: TextRules) -> None:
         super().__init__()
+        if not 4 <= rules.max_length <= encoder.spec.max_positions:
+            raise ConfigError(
+                f"max_length={rules.max_length}: this encoder has {encoder.spec.max_positions} positions. "
+                f"Choose 4 to {encoder.spec.max_positions}."
+            )
+        self.encoder = encoder
         self.tokeniser = tokeniser
         self.rules = rules
 
     def pack(self, inputs: Inputs) -> PackedBatch:
-        """Raises TypeError for what is none of the three kinds of input."""
+        """Raises TypeError for what is none of the three kinds of input, ValueError for token sequences that
+        are longer than the encoder has positions."""
         if isinstance(inputs, PackedBatch):
             return inputs
         device = next(self.parameters()).device
         draw = int(torch.randint(1 << 62, ())) if self.training else 0
         if isinstance(inputs, Mapping):
-            return _pack_padded(inputs, draw).to(device)
+            batch = _pack_padded(inputs, draw)
+            if max(batch.lengths) > self.encoder.spec.max_positions:
+                raise ValueError(
+                    f"a sequence of {max(batch.lengths)} tokens, and the encoder has "
+                    f"{self.encoder.spec.max_positions} positions; let the tokeniser truncate"
+                )
+            return batch.to(device)
         if isinstance(inputs, str) or not isinstance(inputs, Sequence):
             raise TypeError(
                 "pass a list of texts, a list of (text, pair), a tokeniser's dictionary, or a PackedBatch"
@@ -84,18 +99,21 @@ class _Packer(nn.Module):
 class TextEncoder(_Packer):
     """An encoder as an ordinary `nn.Module`: texts in, hidden states out."""
 
-    def __init__(self, encoder: Encoder, tokeniser: Tokeniser, rules: TextRules) -> None:
-        super().__init__(tokeniser, rules)
-        self.encoder = encoder
+    def forward(self, inputs: Inputs | None = None, **padded: Tensor) -> EncodedTexts:
+        """-> (n_texts, longest, hidden_size), its mask, and (n_texts, hidden_size), in the caller's order.
 
-    def forward(self, inputs: Inputs) -> EncodedTexts:
-        """-> (n_texts, longest, hidden_size) and (n_texts, hidden_size), in the caller's order."""
-        batch = self.pack(inputs)
+        A tokeniser's dictionary may come as keywords too; the output then has the shape that came in."""
+        given = padded if inputs is None else inputs
+        batch = self.pack(given)
         encoded: EncoderOutput = self.encoder(batch)
-        padded = nn.utils.rnn.pad_sequence(batch.unpack(encoded.tokens), batch_first=True)
-        if isinstance(inputs, Mapping):  # the shape that came in
-            padded = nn.functional.pad(padded, (0, 0, 0, inputs["input_ids"].shape[1] - padded.shape[1]))
-        return EncodedTexts(padded, encoded.pooled)
+        if isinstance(given, Mapping) and given.get("attention_mask") is not None:
+            mask = given["attention_mask"].to(encoded.tokens.device).bool()
+        else:
+            lengths = torch.tensor(batch.lengths, device=encoded.tokens.device)
+            mask = torch.arange(max(batch.lengths), device=lengths.device)[None, :] < lengths[:, None]
+        states = encoded.tokens.new_zeros(*mask.shape, encoded.tokens.shape[1])
+        states = states.masked_scatter(mask[:, :, None], torch.cat(batch.unpack(encoded.tokens)))
+        return EncodedTexts(states, encoded.pooled, mask)
 
 
 @final
@@ -111,8 +129,7 @@ class TextModel(_Packer):
         rules: TextRules,
         config: Mapping[str, Any],
     ) -> None:
-        super().__init__(tokeniser, rules)
-        self.encoder = encoder
+        super().__init__(encoder, tokeniser, rules)
         self.head = head
         self.task = task
         self.config = config  # config.json of the checkpoint it came from, for saving
@@ -122,25 +139,32 @@ class TextModel(_Packer):
         logits: Tensor = self.head(self.encoder(batch), batch)
         return logits
 
-    def forward(self, inputs: Inputs, labels: Sequence[str] | Tensor | None = None) -> TaskOutput:
-        """labels are names, or (n_texts,) int64 indices into the task's labels. A Hugging Face dictionary
-        may bring them itself, under "labels". Raises ValueError for a name the model does not know."""
-        if labels is None and isinstance(inputs, Mapping):
-            labels = inputs.get("labels")
-        logits = self.logits(self.pack(inputs))
+    def forward(
+        self, inputs: Inputs | None = None, labels: Sequence[str] | Tensor | None = None, **padded: Tensor
+    ) -> TaskOutput:
+        """labels are names, or (n_texts,) int64 indices into the task's labels; a Hugging Face dictionary may
+        bring them under "labels", and may come as keywords. Raises ValueError for labels that do not fit."""
+        given = padded if inputs is None else inputs
+        if labels is None and isinstance(given, Mapping):
+            labels = given.get("labels")
+        logits = self.logits(self.pack(given))
         if labels is None:
             return TaskOutput(None, logits)
-        targets = self._targets(labels).to(logits.device)
+        targets = self._targets(labels, len(logits)).to(logits.device)
         return TaskOutput(self.task.losses(logits, targets).sum() / self.task.weight(targets), logits)
 
-    def _targets(self, labels: Sequence[str] | Tensor) -> Tensor:
-        if isinstance(labels, Tensor):
-            return labels
+    def _targets(self, labels: Sequence[str] | Tensor, n_texts: int) -> Tensor:
         known = self.task.labels if isinstance(self.task, Classification) else ()
-        unknown = sorted(set(labels) - set(known))
-        if unknown:
-            raise ValueError(f"labels {unknown} are not among this model's: {', '.join(known)}")
-        return torch.tensor([known.index(label) for label in labels])
+        if not isinstance(labels, Tensor):
+            unknown = sorted(set(labels) - set(known))
+            if unknown:
+                raise ValueError(f"labels {unknown} are not among this model's: {', '.join(known)}")
+            labels = torch.tensor([known.index(label) for label in labels], dtype=torch.long)
+        if labels.shape != (n_texts,):
+            raise ValueError(f"{n_texts} texts, and labels of shape {tuple(labels.shape)}")
+        if labels.is_floating_point() or bool(((labels < 0) | (labels >= len(known))).any()):
+            raise ValueError(f"labels must be whole numbers from 0 to {len(known) - 1}")
+        return labels.long()
 
 
 def _pack_padded(inputs: Mapping[str, Tensor], draw: int) -> PackedBatch:
@@ -177,7 +201,10 @@ def start_model(
     """An encoder from a checkpoint with a head for `task`: the checkpoint's own head where it knows the
     same labels (matched by name, in any order), else a new one.
 
-    The seed is set before anything new is made. Raises CheckpointError."""
+    The seed is set before anything new is made. Raises ConfigError for a task of fewer than two different
+    labels, or more tokens than the encoder has positions."""
+    if len(task.labels) < 2 or len(set(task.labels)) < len(task.labels):
+        raise ConfigError(f"labels {list(task.labels)}: name at least two, each once.")
     generator = torch.Generator().manual_seed(seed)
     encoder, n_new = encoder_from(checkpoint, dropout, generator)
     head = PooledHead(encoder.spec, task.n_outputs)

@@ -40,7 +40,8 @@ def create_run_folder(out: str | None, stem: str, overwrite: bool = False) -> Ru
     cannot be made."""
     try:
         if out is not None:
-            return _create_named(Path(out).expanduser(), overwrite)
+            check_out(out, overwrite)
+            return _create_named(Path(out).expanduser())
         while True:
             path = free_path(stem)
             try:
@@ -79,19 +80,26 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _create_named(path: Path, overwrite: bool) -> RunFolder:
+def check_out(out: str | None, overwrite: bool) -> None:
+    """Raises RunError where `out` cannot become a run folder; before any work is done."""
+    if out is None:
+        return
+    path = Path(out).expanduser()
     if path.is_file():
         raise RunError(f"--out {path} is a file. Name a folder that does not exist yet.")
+    if not path.exists() or not any(path.iterdir()):
+        return
+    if not overwrite:
+        raise RunError(f"--out {path} exists already. Use --overwrite to replace it, or name another folder.")
+    if not (path / "run.json").exists():
+        raise RunError(
+            f"--out {path} is not a whet run (it has no run.json), so --overwrite leaves it alone. "
+            "Name another folder."
+        )
+
+
+def _create_named(path: Path) -> RunFolder:
     if path.exists() and any(path.iterdir()):
-        if not overwrite:
-            raise RunError(
-                f"--out {path} exists already. Use --overwrite to replace it, or name another folder."
-            )
-        if not (path / "run.json").exists():
-            raise RunError(
-                f"--out {path} is not a whet run (it has no run.json), so --overwrite leaves it alone. "
-                "Name another folder."
-            )
         shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
     return _prepared(path)

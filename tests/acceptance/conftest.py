@@ -11,9 +11,7 @@ from tests.acceptance import house
 
 
 @pytest.fixture(autouse=True)
-def _offline_libraries_and_signals(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def _offline_libraries_and_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test starts in an empty folder of its own, where an unnamed run would show as runs/."""
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM)
@@ -48,7 +46,9 @@ def reviews(tmp_path: Path) -> Path:
 def train(whet: house.Command, encoder: Path) -> Callable[..., house.Outcome]:
     """`whet train DATA` with the tiny encoder, one epoch, one thread, float32; later options win."""
 
-    def run(data: object, *options: object, model: object = encoder, out: str | None = "run") -> house.Outcome:
+    def run(
+        data: object, *options: object, model: object = encoder, out: str | None = "run"
+    ) -> house.Outcome:
         where: tuple[Any, ...] = () if out is None else ("--out", out)
         return whet("train", data, "--model", model, *house.FAST, *where, *options)
 

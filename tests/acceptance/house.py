@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -20,16 +21,19 @@ CLASSES = {
     "praise": ["good", "lovely", "happy", "thanks", "perfect"],
     "refund": ["money", "refund", "charge", "card", "bill"],
 }
-FILLER = (
-    "the a an it is was we you they i my our and or but so very really today yesterday again still here "
-    "there with without for from to of in on at by this that these one two three four five box phone order "
-    "item shop team people time week month day left right new old big small red blue green seen made sent "
-    "got took gave said asked told went came stood read wrote kept lost found same other more less most"
-).split()
+FILLER = re.findall(
+    r"\w+",
+    """
+    the a an it is was we you they i my our and or but so very really today yesterday again still here there
+    with without for from to of in on at by this that these one two three four five box phone order item shop
+    team people time week month day left right new old big small red blue green seen made sent got took gave
+    said asked told went came stood read wrote kept lost found same other more less most
+    """,
+)
 GUILTY = "zzbomb"  # a word of its own in the vocabulary: see `poisoned`
 PIECES = ["##s", "##ed", "##ing", "##ly", "##er"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-MARKS = list(".,;:!?'\"-()/") + ["é", "ü", "ß", "日", "本"]
+MARKS = [*".,;:!?'\"-()/", "é", "ü", "ß", "日", "本"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [*FILLER, *(word for words in CLASSES.values() for word in words), GUILTY]
 FAST = ("--set", "min_steps=0", "--epochs", "1", "--threads", "1", "--precision", "float32")
@@ -181,15 +185,15 @@ class Command:
 
         data = stdin.encode() if isinstance(stdin, str) else stdin
         self._capsys.readouterr()
-        status = 0
+        status: Any = 0
         with self._monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["whet", *map(str, arguments)])
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
             try:
                 main()
             except SystemExit as leaving:
-                assert leaving.code is None or isinstance(leaving.code, int), leaving.code
-                status = leaving.code or 0
+                status = 0 if leaving.code is None else leaving.code
+        assert isinstance(status, int), f"sys.exit({status!r}) prints a text and is status 1 by accident"
         captured = self._capsys.readouterr()
         return Outcome(status, captured.out, captured.err)
 

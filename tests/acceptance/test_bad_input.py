@@ -1,4 +1,4 @@
-"""Bad input: one clear message on stderr that names place, value, rule and next step; status 1; nothing left."""
+"""Bad input: one message on stderr that names place, value, rule and next step; status 1; nothing left."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,10 @@ UNREADABLE = {  # content, what the message must hold
     "binary.jsonl": (bytes(range(256)), []),
     "latin1.csv": (ROWS + "caf\u00e9,a\n".encode("latin-1"), [":22", "utf-8"]),
     "latin1.tsv": (ROWS.replace(b",", b"\t") + b"caf\xe9\ta\n", [":22", "utf-8"]),
-    "latin1.jsonl": (b'{"text": "a b", "label": "x"}\n' * 4 + b'{"text": "\xff", "label": "y"}\n', [":5", "utf-8"]),
+    "latin1.jsonl": (
+        b'{"text": "a b", "label": "x"}\n' * 4 + b'{"text": "\xff", "label": "y"}\n',
+        [":5", "utf-8"],
+    ),
     "quote.csv": (ROWS + b'"never closed,a\nmore words,b\n', [":22", "quote"]),
     "broken.jsonl": (b'{"text": "a b", "label": "x"}\n{"text": "a b", "label": \n', [":2"]),
     "no-object.jsonl": (b'{"text": "a b", "label": "x"}\n["a", "b"]\n', [":2"]),
@@ -53,11 +56,20 @@ def test_an_unreadable_file_is_refused_by_every_command(name, train, whet, class
         assert outcome.out == ""
 
 
-@pytest.mark.parametrize("typo", ["reviws.csv", "data/reviews.csv", "reviews", "owner/reviews", "./reviews.csv"])
-def test_a_mistyped_file_name_is_an_error_and_never_reaches_the_network(typo, train, whet, classifier, nothing_left):
+@pytest.mark.parametrize(
+    "typo", ["reviws.csv", "data/reviews.csv", "reviews", "owner/reviews", "./reviews.csv"]
+)
+def test_a_mistyped_file_name_is_an_error_and_never_reaches_the_network(
+    typo, train, whet, classifier, nothing_left
+):
     """Proof that it can fail: tests/conftest.py fails any test under which a look-up was tried, refused or
     not; with `hf:owner/reviews` in place of the typo this test fails so."""
-    for outcome in (train(typo), train(typo, out=None), whet("eval", classifier, typo), whet("predict", classifier, typo)):
+    for outcome in (
+        train(typo),
+        train(typo, out=None),
+        whet("eval", classifier, typo),
+        whet("predict", classifier, typo),
+    ):
         outcome.refused(typo)
 
 
@@ -78,7 +90,9 @@ def test_a_folder_that_is_no_data_set(train, whet, classifier, nothing_left):
     whet("predict", classifier, "holiday").refused("holiday")
 
 
-def test_a_missing_column_brings_the_nearest_name_and_the_list(train, whet, classifier, reviews, nothing_left):
+def test_a_missing_column_brings_the_nearest_name_and_the_list(
+    train, whet, classifier, reviews, nothing_left
+):
     train(reviews, "--text", "txet").refused("reviews.csv", "'txet'", "did you mean 'text'", "label")
     train(reviews, "--label", "lable").refused("'lable'", "did you mean 'label'")
     train(reviews, "--pair", "Text2").refused("text2")
@@ -117,7 +131,9 @@ def test_all_labels_empty(train, nothing_left):
 def test_a_dev_label_that_training_does_not_know_is_named_with_its_row(train, reviews, nothing_left):
     texts, labels = house.sentences(12, seed=5)
     house.write_csv(Path("dev.csv"), {"text": texts, "label": [*labels[:6], "prise", *labels[7:]]})
-    train(reviews, "--dev", "dev.csv").refused("dev.csv:8", "'prise'", "delivery, praise, refund", "did you mean 'praise'")
+    train(reviews, "--dev", "dev.csv").refused(
+        "dev.csv:8", "'prise'", "delivery, praise, refund", "did you mean 'praise'"
+    )
     train(reviews, "--test", "dev.csv").refused("dev.csv:8", "'prise'")
 
 
@@ -149,11 +165,11 @@ def test_many_integers_are_classes_when_the_user_says_so(train):
 
 
 def test_shapes_of_data_that_belong_to_tasks_not_built_yet_say_so(train, nothing_left):
-    house.write_jsonl(Path("multi.jsonl"), [{"text": f"a b {i}", "labels": ["x", "y"][: i % 3]} for i in range(9)])
-    train("multi.jsonl").refused("multi.jsonl", "multilabel-classification")
     house.write_jsonl(
-        Path("tags.jsonl"), [{"tokens": ["a", "b"], "tags": ["O", "B-X"]} for _ in range(9)]
+        Path("multi.jsonl"), [{"text": f"a b {i}", "labels": ["x", "y"][: i % 3]} for i in range(9)]
     )
+    train("multi.jsonl").refused("multi.jsonl", "multilabel-classification")
+    house.write_jsonl(Path("tags.jsonl"), [{"tokens": ["a", "b"], "tags": ["O", "B-X"]} for _ in range(9)])
     train("tags.jsonl").refused("tags.jsonl", "token-classification")
     house.write_csv(
         Path("qa.csv"), {"question": ["who?"] * 4, "context": ["it was I"] * 4, "answer": ["I"] * 4}
@@ -176,7 +192,14 @@ def test_every_bad_setting_is_reported_at_once_with_the_nearest_right_one(train,
     message = train(
         reviews,
         *("--set", "epoch=5", "--set", "learnig_rate=1e-3", "--set", "zzz=1", "--set", "warmup=7"),
-    ).refused("'epoch'", "did you mean 'epochs'", "'learnig_rate'", "did you mean 'learning_rate'", "'zzz'", "warmup")
+    ).refused(
+        "'epoch'",
+        "did you mean 'epochs'",
+        "'learnig_rate'",
+        "did you mean 'learning_rate'",
+        "'zzz'",
+        "warmup",
+    )
     assert "clip_norm" in message, "the list of settings is the next step for a key that is near to none"
 
 
@@ -216,7 +239,7 @@ def test_bad_values(options, parts, train, reviews, nothing_left):
 
 def test_options_and_settings_are_judged_together(train, reviews, nothing_left):
     train(reviews, "--epochs", "0", "--lr", "7", "--set", "warmup=2", "--set", "colour=red").refused(
-        "epochs", "learning_rate", "warmup", "colour"
+        "epochs=0", "learning_rate=7", "warmup=2", "colour"
     )
 
 
@@ -286,6 +309,12 @@ def test_wrong_usage_is_status_2(arguments, whet, reviews):
     assert "Traceback" not in outcome.err
 
 
+def test_version(whet):
+    from importlib.metadata import version
+
+    assert version("whet") in whet("--version").ok().out
+
+
 @pytest.mark.parametrize("name", ["run", "runs/none", "./none", "/no/such/folder"])
 def test_a_run_that_is_not_there(name, whet, reviews, without_network):
     whet("eval", name, reviews).refused(name)
@@ -312,8 +341,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(train, encod
     house.rewrite(poisoned, poison)
     train("rows.csv", "--dev", "dev.csv", out="clean").ok()
     message = train("rows.csv", "--dev", "dev.csv", "--batch-size", "80", model=poisoned).refused("finite")
-    numbers = {int(word.strip(".,;:()")) for word in message.replace(":", " ").split() if word.strip(".,;:()").isdigit()}
-    assert {15, 59} <= numbers, f"rows 15 and 59 of rows.csv (with the header as row 1) are guilty:\n{message}"
+    numbers = {
+        int(word.strip(".,;:()"))
+        for word in message.replace(":", " ").split()
+        if word.strip(".,;:()").isdigit()
+    }
+    assert {15, 59} <= numbers, (
+        f"rows 15 and 59 of rows.csv (with the header as row 1) are guilty:\n{message}"
+    )
     assert not numbers & set(range(2, 15)), f"innocent rows are named:\n{message}"
     assert "rows.csv" in message
     assert not Path("run/model").exists()

@@ -68,7 +68,9 @@ def test_every_figure_is_scikit_learns(whet, fair):
         assert entry["label"] == CLASSES[i]
         for name, column in zip(("precision", "recall", "f1", "support"), columns, strict=True):
             assert entry[name] == pytest.approx(column[i]), (entry["label"], name)
-        one_against_rest = metrics.roc_auc_score([label == CLASSES[i] for label in labels], probabilities[:, i])
+        one_against_rest = metrics.roc_auc_score(
+            [label == CLASSES[i] for label in labels], probabilities[:, i]
+        )
         assert entry["roc_auc"] == pytest.approx(one_against_rest)
     assert figures["confusion"] == metrics.confusion_matrix(labels, guessed, labels=CLASSES).tolist()
     swapped = metrics.accuracy_score([*labels[1:], labels[0]], guessed)
@@ -81,10 +83,14 @@ def test_two_classes(whet, tmp_path):
     folder = house.make_checkpoint(tmp_path / "two", ["no", "yes"])
     texts, _ = house.sentences(50, seed=12)
     scores = _softmax(house.expected_logits(folder, texts))[:, 1]
-    labels = ["yes" if (score > np.median(scores)) != (i % 4 == 0) else "no" for i, score in enumerate(scores)]
+    labels = [
+        "yes" if (score > np.median(scores)) != (i % 4 == 0) else "no" for i, score in enumerate(scores)
+    ]
     guessed = ["yes" if score > 0.5 else "no" for score in scores]
     figures = _evaluate(whet, folder, texts, labels)["metrics"]
-    assert figures["roc_auc"] == pytest.approx(metrics.roc_auc_score([label == "yes" for label in labels], scores))
+    assert figures["roc_auc"] == pytest.approx(
+        metrics.roc_auc_score([label == "yes" for label in labels], scores)
+    )
     assert figures["mcc"] == pytest.approx(metrics.matthews_corrcoef(labels, guessed))
     assert figures["confusion"] == metrics.confusion_matrix(labels, guessed, labels=["no", "yes"]).tolist()
 
@@ -163,5 +169,7 @@ def test_python_and_the_command_line_agree(whet, fair):
 def test_columns_of_other_names(whet, fair):
     texts, labels = house.sentences(30, seed=11)
     house.write_csv(Path("odd.csv"), {"alpha": texts, "beta": labels, "gamma": texts[::-1]})
-    by_name = json.loads(whet("eval", fair, "odd.csv", "--json", "--text", "alpha", "--label", "beta").ok().out)
+    by_name = json.loads(
+        whet("eval", fair, "odd.csv", "--json", "--text", "alpha", "--label", "beta").ok().out
+    )
     assert by_name["metrics"] == _evaluate(whet, fair, texts, labels)["metrics"]

@@ -8,7 +8,14 @@ import pytest
 from tests.acceptance import house
 
 CLASSES = list(house.CLASSES)
-HARD = ['she said "lovely", twice', "one; two; three", "a, b, c", "over\ntwo lines", "tab\there", "caf\u00e9 \u65e5\u672c"]
+HARD = [
+    'she said "lovely", twice',
+    "one; two; three",
+    "a, b, c",
+    "over\ntwo lines",
+    "tab\there",
+    "caf\u00e9 \u65e5\u672c",
+]
 ROOMY = ("--set", "dev_fraction=0.3")
 
 
@@ -44,7 +51,9 @@ def test_csv_with_real_quoting_and_a_sniffed_delimiter(delimiter, quoting, train
 
 def test_csv_with_a_byte_order_mark_windows_lines_and_no_final_newline(train, whet):
     texts, labels = house.sentences(36)
-    body = "\r\n".join(["text,label", *(f'"{text}",{label}' for text, label in zip(texts, labels, strict=True))])
+    body = "\r\n".join(
+        ["text,label", *(f'"{text}",{label}' for text, label in zip(texts, labels, strict=True))]
+    )
     Path("a.csv").write_bytes(b"\xef\xbb\xbf" + body.encode())
     train("a.csv").ok()
     assert _read_back(whet, "a.csv") == (texts, labels)
@@ -86,22 +95,25 @@ def test_parquet(train, whet):
 # --- GLUE folders -------------------------------------------------------------------------------------------
 
 
-def _cola(folder: Path, rows: int = 40) -> tuple[list[str], list[str]]:
+def _cola(folder: Path, rows: int = 40) -> list[str]:
     texts, _ = house.sentences(rows + 20)
     texts[2] = f'" {texts[2]}'
     labels = [str(i % 2) for i in range(rows + 20)]
     lines = [
-        f"gj04\t{label}\t{'*' if label == '0' else ''}\t{text}" for text, label in zip(texts, labels, strict=True)
+        f"gj04\t{label}\t{'*' if label == '0' else ''}\t{text}"
+        for text, label in zip(texts, labels, strict=True)
     ]
     folder.mkdir()
     (folder / "train.tsv").write_text("\n".join(lines[:rows]) + "\n")
     (folder / "dev.tsv").write_text("\n".join(lines[rows:]))  # as published: no final newline
-    (folder / "test.tsv").write_text("index\tsentence\n" + "".join(f"{i}\t{t}\n" for i, t in enumerate(texts[:7])))
-    return texts, labels
+    (folder / "test.tsv").write_text(
+        "index\tsentence\n" + "".join(f"{i}\t{t}\n" for i, t in enumerate(texts[:7]))
+    )
+    return texts
 
 
 def test_a_glue_folder_without_header_as_cola(train, whet, tmp_path):
-    texts, labels = _cola(tmp_path / "CoLA")
+    texts = _cola(tmp_path / "CoLA")
     outcome = train("CoLA").ok()
     manifest = _manifest()
     assert manifest["data"]["train"]["rows"] == 40
@@ -113,6 +125,8 @@ def test_a_glue_folder_without_header_as_cola(train, whet, tmp_path):
     assert found["rows"] == 20
     rows = house.read_jsonl(Path("run/predictions.dev.jsonl"))
     assert [row[manifest["columns"]["text"]] for row in rows] == texts[40:]
+    unlabelled = house.read_jsonl(whet("predict", "run", "CoLA/test.tsv").ok().out)
+    assert [(row["index"], row["sentence"]) for row in unlabelled] == [(str(i), texts[i]) for i in range(7)]
 
 
 def test_a_glue_folder_of_pairs_as_mrpc_with_byte_order_marks(train, tmp_path):
@@ -129,7 +143,9 @@ def test_a_glue_folder_of_pairs_as_mrpc_with_byte_order_marks(train, tmp_path):
     assert manifest["columns"] == {"text": "#1 String", "pair": "#2 String", "label": "Quality"}
     assert manifest["labels"] == ["0", "1"]
     rows = house.read_jsonl(Path("run/predictions.dev.jsonl"))
-    assert [(row["#1 String"], row["#2 String"]) for row in rows] == list(zip(first[36:], second[36:], strict=True))
+    assert [(row["#1 String"], row["#2 String"]) for row in rows] == list(
+        zip(first[36:], second[36:], strict=True)
+    )
 
 
 def test_in_a_glue_folder_minus_one_is_unlabelled(train, tmp_path):
@@ -145,7 +161,9 @@ def test_in_a_glue_folder_minus_one_is_unlabelled(train, tmp_path):
     assert manifest["data"]["train"]["rows"] == 32
     assert manifest["data"]["train"]["unlabelled_rows"] == 8
     assert manifest["data"]["dev"]["unlabelled_rows"] == 4
-    assert "8" in "".join(line for line in outcome.err.splitlines() if "label" in line and "no" in line.lower())
+    assert "8" in "".join(
+        line for line in outcome.err.splitlines() if "label" in line and "no" in line.lower()
+    )
 
 
 @pytest.mark.parametrize("task", ["CoLA", "MRPC", "RTE", "SST-2"])
@@ -170,7 +188,9 @@ def test_the_published_glue_folders_are_read(task, train, whet, shared_data, cla
 def _dataset(names: list[str], texts: list[str], labels: list[int]):
     import datasets
 
-    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=names)})
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=names)}
+    )
     return datasets.Dataset.from_dict({"text": texts, "label": labels}, features=features)
 
 
@@ -221,7 +241,15 @@ def _train(encoder, data, **more):
     import whet
 
     return whet.train(
-        data, model=encoder, out="run", quiet=True, min_steps=0, epochs=1, threads=1, precision="float32", **more
+        data,
+        model=encoder,
+        out="run",
+        quiet=True,
+        min_steps=0,
+        epochs=1,
+        threads=1,
+        precision="float32",
+        **more,
     )
 
 
@@ -229,7 +257,10 @@ def _kinds(texts, labels):
     import pandas
 
     yield "data frame", pandas.DataFrame({"text": texts, "label": labels})
-    yield "odd index", pandas.DataFrame({"text": texts, "label": labels}, index=range(100, 100 - len(texts), -1))
+    yield (
+        "odd index",
+        pandas.DataFrame({"text": texts, "label": labels}, index=range(100, 100 - len(texts), -1)),
+    )
     yield "dictionary", {"text": texts, "label": labels}
     yield "lists", (texts, labels)
 
@@ -259,7 +290,18 @@ def test_pairs_from_python(encoder):
 
 @pytest.mark.parametrize(
     "data",
-    [[], ([], []), (["a"], []), {}, {"text": ["a", "b"]}, {"text": ["a"], "label": ["x", "y"]}, 7, None, "", ("a", "b")],
+    [
+        [],
+        ([], []),
+        (["a"], []),
+        {},
+        {"text": ["a", "b"]},
+        {"text": ["a"], "label": ["x", "y"]},
+        7,
+        None,
+        "",
+        ("a", "b"),
+    ],
     ids=repr,
 )
 def test_what_python_cannot_train_on_is_a_whet_error(data, encoder):
@@ -275,7 +317,13 @@ def test_what_python_cannot_train_on_is_a_whet_error(data, encoder):
 
 @pytest.mark.parametrize(
     "names",
-    [("sentence", "category"), ("review", "class"), ("text", "target"), ("Text", "Label"), ("words", "intent")],
+    [
+        ("sentence", "category"),
+        ("review", "class"),
+        ("text", "target"),
+        ("Text", "Label"),
+        ("words", "intent"),
+    ],
     ids="+".join,
 )
 def test_columns_are_inferred_and_a_line_each_says_so(names, train):

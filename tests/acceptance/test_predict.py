@@ -22,7 +22,7 @@ def _matrix(rows, field="probabilities"):
 
 @pytest.fixture
 def rows(tmp_path):
-    """Texts of very different lengths, an empty one and a strange one among them, with columns of their own."""
+    """Texts of very different lengths, an empty and a strange one among them, with columns of their own."""
     texts, labels = house.sentences(60, seed=21)
     texts = [text if i % 7 else " ".join([text] * (1 + i // 3)) for i, text in enumerate(texts)]
     texts[5], texts[6] = "", "zq\u65e5\u672c\u0000".replace("\u0000", " ") + "\u00e9"
@@ -40,7 +40,9 @@ def test_order_columns_and_probabilities(whet, classifier, rows):
     for row, given in zip(found, rows, strict=True):
         assert list(row) == ["id", "text", "input_label", "note", *NEW]
         assert row["input_label"] == given["label"]
-        assert {key: row[key] for key in ("id", "text", "note")} == {key: given[key] for key in ("id", "text", "note")}
+        assert {key: row[key] for key in ("id", "text", "note")} == {
+            key: given[key] for key in ("id", "text", "note")
+        }
         assert list(row["probabilities"]) == CLASSES
         assert math.isclose(sum(row["probabilities"].values()), 1, abs_tol=1e-6)
         assert row["probability"] == max(row["probabilities"].values())
@@ -54,7 +56,15 @@ def test_input_columns_named_like_ours_are_all_kept(whet, classifier):
     """Nothing of the input may be lost under a name of ours, `input_label` included."""
     data = house.write_jsonl(
         Path("rows.jsonl"),
-        [{"text": "good", "label": "mine", "input_label": "also mine", "probability": 7, "probabilities": "all"}],
+        [
+            {
+                "text": "good",
+                "label": "mine",
+                "input_label": "also mine",
+                "probability": 7,
+                "probabilities": "all",
+            }
+        ],
     )
     (row,) = house.read_jsonl(whet("predict", classifier, data, "--text-column", "text").ok().out)
     assert {"mine", "also mine", 7, "all"} <= {value for value in row.values() if not isinstance(value, dict)}
@@ -66,7 +76,9 @@ def test_logits(whet, classifier, rows):
     data = house.write_jsonl(Path("rows.jsonl"), rows)
     found = house.read_jsonl(whet("predict", classifier, data, "--logits").ok().out)
     logits = _matrix(found, "logits")
-    np.testing.assert_allclose(logits[:8], house.expected_logits(classifier, [r["text"] for r in rows[:8]]), atol=1e-5)
+    np.testing.assert_allclose(
+        logits[:8], house.expected_logits(classifier, [r["text"] for r in rows[:8]]), atol=1e-5
+    )
     raised = np.exp(logits)
     np.testing.assert_allclose(_matrix(found), raised / raised.sum(axis=1, keepdims=True), atol=1e-6)
     without = house.read_jsonl(whet("predict", classifier, data).ok().out)
@@ -126,7 +138,15 @@ def test_standard_input_as_json_lines_and_as_plain_lines(whet, classifier, rows)
 
 
 @pytest.mark.parametrize(
-    "lines", ["one, two; three\n", '"quoted" text\nand "more\n', "[not json\n", "tab\there\n", "caf\u00e9 \u65e5\u672c\n", "label\n"]
+    "lines",
+    [
+        "one, two; three\n",
+        '"quoted" text\nand "more\n',
+        "[not json\n",
+        "tab\there\n",
+        "caf\u00e9 \u65e5\u672c\n",
+        "label\n",
+    ],
 )
 def test_plain_lines_are_texts_whatever_they_hold(lines, whet, classifier):
     found = house.read_jsonl(whet("predict", classifier, "-", stdin=lines).ok().out)
@@ -149,7 +169,9 @@ def test_text_and_pair_on_the_command_line(whet, classifier):
     singles = whet("predict", classifier, "--text", first[0], "--text", first[1], "--logits").ok()
     found = _matrix(house.read_jsonl(singles.out), "logits")
     np.testing.assert_allclose(found, house.expected_logits(classifier, first), atol=1e-5)
-    options = [part for one, two in zip(first, second, strict=True) for part in ("--text", one, "--pair", two)]
+    options = [
+        part for one, two in zip(first, second, strict=True) for part in ("--text", one, "--pair", two)
+    ]
     found = _matrix(house.read_jsonl(whet("predict", classifier, *options, "--logits").ok().out), "logits")
     np.testing.assert_allclose(found, house.expected_logits(classifier, first, second), atol=1e-5)
 
@@ -158,7 +180,9 @@ def test_pairs_from_a_file(whet, classifier):
     first, second, _ = house.pairs(20)
     house.write_csv(Path("pairs.csv"), {"premise": first, "hypothesis": second})
     found = house.read_jsonl(whet("predict", classifier, "pairs.csv", "--logits").ok().out)
-    np.testing.assert_allclose(_matrix(found, "logits"), house.expected_logits(classifier, first, second), atol=1e-5)
+    np.testing.assert_allclose(
+        _matrix(found, "logits"), house.expected_logits(classifier, first, second), atol=1e-5
+    )
     house.write_csv(Path("odd.csv"), {"alpha": first, "beta": second})
     named = ("--text-column", "alpha", "--pair-column", "beta", "--logits")
     again = house.read_jsonl(whet("predict", classifier, "odd.csv", *named).ok().out)
@@ -219,12 +243,17 @@ def test_stream_keeps_order_across_windows(classifier):
 
     model = library.load(classifier)
     texts = [f"{house.FILLER[i % 40]} {house.FILLER[i * 7 % 53]} " * (1 + i % 3) for i in range(9_000)]
-    known = {text: prediction.probability for text, prediction in zip(dict.fromkeys(texts), model.predict(dict.fromkeys(texts)), strict=True)}
+    known = {
+        text: prediction.probability
+        for text, prediction in zip(dict.fromkeys(texts), model.predict(dict.fromkeys(texts)), strict=True)
+    }
     found = [prediction.probability for prediction in model.stream(iter(texts))]
     np.testing.assert_allclose(found, [known[text] for text in texts], atol=1e-5)
 
 
-@pytest.mark.parametrize("texts", ["one text", [1], [None], [("a", "b", "c")], [["a", 2]], [b"bytes"]], ids=repr)
+@pytest.mark.parametrize(
+    "texts", ["one text", [1], [None], [("a", "b", "c")], [["a", 2]], [b"bytes"]], ids=repr
+)
 def test_what_is_no_text_is_a_whet_error(texts, classifier):
     import whet as library
 
@@ -238,7 +267,9 @@ def test_logits_from_python(classifier):
     model = library.load(classifier)
     assert model.labels == tuple(CLASSES)
     (prediction,) = model.predict(["good parcel"], logits=True)
-    np.testing.assert_allclose(prediction.logits, house.expected_logits(classifier, ["good parcel"])[0], atol=1e-5)
+    np.testing.assert_allclose(
+        prediction.logits, house.expected_logits(classifier, ["good parcel"])[0], atol=1e-5
+    )
     assert model.predict(["good parcel"])[0].logits is None
 
 
@@ -264,7 +295,9 @@ def test_cut_at_the_tail_the_head_or_the_middle(cut, cut_runs, whet):
     kept = {"tail": words[:10], "head": words[-10:], "middle": words[:5] + words[-5:]}
     outcome = whet("predict", cut_runs / cut, "--text", " ".join(words), "--logits").ok()
     found = _matrix(house.read_jsonl(outcome.out), "logits")
-    expected = {name: house.expected_logits(cut_runs / cut / "model", [" ".join(some)]) for name, some in kept.items()}
+    expected = {
+        name: house.expected_logits(cut_runs / cut / "model", [" ".join(some)]) for name, some in kept.items()
+    }
     np.testing.assert_allclose(found, expected[cut], atol=1e-5)
     others = [value for name, value in expected.items() if name != cut]
     assert all(np.abs(found - other).max() > 1e-3 for other in others)
@@ -333,7 +366,7 @@ def test_a_module_trains_in_ones_own_loop(encoder):
             loss.backward()
             optimiser.step()
             optimiser.zero_grad()
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
     assert np.mean(losses[-3:]) < 0.5 * np.mean(losses[:3])
 
 
@@ -350,7 +383,9 @@ def test_the_encoder_is_an_ordinary_module(encoder):
     expected = transformers.BertModel.from_pretrained(encoder).eval()(**batch)
     mask = batch["attention_mask"].bool()
     for output in (module(texts), module(batch)):
-        torch.testing.assert_close(output.last_hidden_state[mask], expected.last_hidden_state[mask], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            output.last_hidden_state[mask], expected.last_hidden_state[mask], atol=1e-5, rtol=0
+        )
         torch.testing.assert_close(output.pooler_output, expected.pooler_output, atol=1e-5, rtol=0)
         assert not output.last_hidden_state[~mask].any()
 
@@ -361,10 +396,26 @@ def test_a_model_saved_from_python_opens_again(classifier, whet):
     library.load(classifier).save("saved")
     texts = house.sentences(10, seed=31)[0]
     first = [p.probability for p in library.load(classifier).predict(texts)]
-    np.testing.assert_allclose([p.probability for p in library.load("saved").predict(texts)], first, atol=1e-7)
-    assert json.loads(Path("saved/config.json").read_text())["id2label"] == {str(i): c for i, c in enumerate(CLASSES)}
     np.testing.assert_allclose(
-        _matrix(house.read_jsonl(whet("predict", "saved", "--text", texts[0], "--logits").ok().out), "logits"),
+        [p.probability for p in library.load("saved").predict(texts)], first, atol=1e-7
+    )
+    assert json.loads(Path("saved/config.json").read_text())["id2label"] == {
+        str(i): c for i, c in enumerate(CLASSES)
+    }
+    np.testing.assert_allclose(
+        _matrix(
+            house.read_jsonl(whet("predict", "saved", "--text", texts[0], "--logits").ok().out), "logits"
+        ),
         house.expected_logits(Path("saved"), texts[:1]),
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("text", ["caf\udce9", "half of a pair \ud800"], ids=ascii)
+def test_a_text_that_is_no_unicode_is_one_message(text, whet, classifier):
+    """What a shell hands over for bytes that are not UTF-8 (`--text $'caf\\xe9'`), and from Python."""
+    import whet as library
+
+    whet("predict", classifier, "--text", text).refused()
+    with pytest.raises(library.WhetError):
+        library.load(classifier).predict(["good", text])

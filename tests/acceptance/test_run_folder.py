@@ -46,7 +46,9 @@ def test_a_model_of_pairs_opens_in_transformers_with_the_same_logits(train, whet
 
 def test_the_default_is_mini_and_its_tokeniser_is_not_cut_at_128(whet, reviews):
     """The one full-size run: the default encoder, a text longer than mini's own 128 tokens, transformers."""
-    whet("train", reviews, "--set", "min_steps=0", "--epochs", "1", "--max-length", "200", "--out", "run").ok()
+    whet(
+        "train", reviews, "--set", "min_steps=0", "--epochs", "1", "--max-length", "200", "--out", "run"
+    ).ok()
     manifest = json.loads(Path("run/run.json").read_text())
     assert manifest["model"] == "mini"
     texts = ["a short one", "good " * 140 + "bad " * 40]
@@ -85,7 +87,9 @@ def test_what_stands_in_a_run(train, reviews, encoder):
 
     asked = {"seed": 3, "batch_size": 16, "clip_norm": 0.5, "epochs": 2, "min_steps": 0, "threads": 1}
     config = manifest["config"]
-    assert set(config) == set(TrainConfig.__dataclass_fields__), "every option, also those left at their defaults"
+    assert set(config) == set(TrainConfig.__dataclass_fields__), (
+        "every option, also those left at their defaults"
+    )
     assert {key: config[key] for key in asked} == asked
     assert manifest["versions"]["torch"] == metadata.version("torch")
     assert manifest["versions"]["whet"] == metadata.version("whet")
@@ -203,7 +207,10 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(train, review
     assert weights["one"] == weights["two"]
     assert weights["one"] != weights["three"]
     assert Path("one/predictions.dev.jsonl").read_bytes() == Path("two/predictions.dev.jsonl").read_bytes()
-    losses = [[line.get("loss") for line in house.read_jsonl(Path(f"{out}/metrics.jsonl"))] for out in ("one", "two")]
+    losses = [
+        [line.get("loss") for line in house.read_jsonl(Path(f"{out}/metrics.jsonl"))]
+        for out in ("one", "two")
+    ]
     assert losses[0] == losses[1]
 
 
@@ -212,12 +219,22 @@ def test_python_and_the_command_line_train_the_same_model(train, reviews, encode
 
     train(reviews, out="by-command").ok()
     run = whet.train(
-        reviews, model=encoder, out="by-python", quiet=True, min_steps=0, epochs=1, threads=1, precision="float32"
+        reviews,
+        model=encoder,
+        out="by-python",
+        quiet=True,
+        min_steps=0,
+        epochs=1,
+        threads=1,
+        precision="float32",
     )
     assert run.folder == Path("by-python")
     files = [Path(out, "model/model.safetensors").read_bytes() for out in ("by-command", "by-python")]
     assert files[0] == files[1]
-    assert run.metrics["accuracy"] == json.loads(Path("by-command/run.json").read_text())["results"]["dev"]["accuracy"]
+    assert (
+        run.metrics["accuracy"]
+        == json.loads(Path("by-command/run.json").read_text())["results"]["dev"]["accuracy"]
+    )
 
 
 def test_out_defaults_to_runs_and_the_stem_then_2_then_3(train, reviews):
@@ -283,3 +300,13 @@ def test_a_run_whose_files_were_changed_says_so(file, train, whet, reviews):
     else:
         path.write_bytes(content.replace(b"0.1", b"0.2", 1) if file == "config.json" else content + b"\n")
     whet("predict", "run", "--text", "good").refused(file)
+
+
+def test_quiet_prints_the_results_only_and_else_progress_is_plain_lines(train, reviews):
+    """Messages go to stderr; off a terminal, progress is a line now and then, without control characters."""
+    loud = train(reviews, "--epochs", "3", out="loud").ok()
+    assert not set("\r\x1b\b") & set(loud.err + loud.out)
+    assert "epoch 3" in loud.err
+    quiet = train(reviews, "--epochs", "3", "--quiet", out="quiet").ok()
+    assert quiet.err == ""
+    assert quiet.out.replace("quiet", "loud") == loud.out

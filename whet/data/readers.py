@@ -62,6 +62,20 @@ def read_table(source: Any, *, split: str | None = None) -> Table:
     return found[wanted]
 
 
+def read_split_of(source: Any, *wanted: str, label: str | None = None) -> Table:
+    """The first of the wanted splits that a source of several has; else its train, or all that it holds.
+
+    With a label column, a split that has no value in it is passed over, as GLUE's test files."""
+    found = _splits(source)
+    order = [split for split in (*wanted, "train", *found) if split in found]
+    labelled = [split for split in order if label is not None and _has_values(found[split], label)]
+    return found[(labelled or order)[0]]
+
+
+def _has_values(table: Table, column: str) -> bool:
+    return column in table.names and table.column(column).null_count < len(table)
+
+
 def stream_tables(source: Any, rows: int = 4096) -> Iterator[Table]:
     """Tables of at most `rows` rows, in order, in constant memory for files and pipes ("-")."""
     if isinstance(source, str) and source == "-":

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from whet.errors import ConfigError
+from whet.errors import ConfigError, nearest
 
 
 def resolve_device(name: str) -> torch.device:
@@ -30,8 +30,13 @@ def computes_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(flags.get("avx512_bf16") or flags.get("amx_bf16"))
 
 
+PRECISIONS = ("auto", "float32", "bf16", "float64")
+
+
 def resolve_precision(name: str, device: torch.device) -> str:
-    """`auto` -> bf16 or float32; any other name as it is."""
+    """`auto` -> bf16 or float32; any other name as it is. Raises ConfigError for one that is none."""
+    if name not in PRECISIONS:
+        raise ConfigError(f"precision={name}: must be {', '.join(PRECISIONS)}.{nearest(name, PRECISIONS)}")
     if name == "auto":
         return "bf16" if computes_bf16(device) else "float32"
     return name

@@ -174,8 +174,9 @@ def evaluation_line(event: Evaluated, n_epochs: int) -> str:
 
 def done_line(event: TrainingDone) -> str:
     rate = event.n_tokens / event.seconds if event.seconds else 0.0
+    steps = "1 step" if event.n_steps == 1 else f"{event.n_steps:,} steps"
     return (
-        f"Trained {event.n_steps:,} steps in {clock(event.seconds)}: {rate:,.0f} tokens a second. "
+        f"Trained {steps} in {clock(event.seconds)}: {rate:,.0f} tokens a second. "
         f"Kept epoch {event.best_epoch}."
     )
 

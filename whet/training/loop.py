@@ -20,7 +20,7 @@ from whet.text.store import TokenStore
 from whet.training.events import Evaluated, Listener, StepDone, TrainingDone, TrainingStarted
 from whet.training.optimizer import make_optimizer, parameter_groups, rate_factor
 
-_MOST_EPOCHS = 10  # that min_steps can ask for
+_EPOCHS, _MOST_EPOCHS = 3, 10  # without a number from the user: the usual, and what min_steps can ask for
 
 
 @final
@@ -43,9 +43,11 @@ class NonFiniteLoss(TrainingError):
 
 
 def n_epochs(n_texts: int, config: TrainConfig) -> int:
-    """`epochs`, or more where small data would give fewer than `min_steps` steps."""
+    """`epochs`, or 3, or more where small data would give fewer than `min_steps` steps."""
+    if config.epochs is not None:
+        return config.epochs
     steps = math.ceil(n_texts / config.batch_size)
-    return max(config.epochs, min(math.ceil(config.min_steps / steps), _MOST_EPOCHS))
+    return max(_EPOCHS, min(math.ceil(config.min_steps / steps), _MOST_EPOCHS))
 
 
 def fit(

@@ -21,7 +21,7 @@ from whet.errors import CheckpointError, TrainingError
 from whet.evaluation import Evaluation, evaluate_store
 from whet.model import TextModel, TextRules, start_model
 from whet.predictor import Predictor
-from whet.runs import RunFolder, create_run_folder, versions
+from whet.runs import RunFolder, check_out, create_run_folder, versions
 from whet.tasks.classification import Classification
 from whet.text.tokens import Tokeniser
 from whet.training.data import Named, Part, TrainingData, examples, read_training_data
@@ -48,6 +48,7 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
     """Train and write the run folder. Raises WhetError; data and checkpoint are read before the folder is
     made, so a mistake in either leaves nothing behind."""
     config = request.config
+    check_out(request.out, request.overwrite)
 
     def say(text: str) -> None:
         listen(Note(text))
@@ -59,11 +60,6 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
     data = read_training_data(request.named, config, say)
     location = locate(request.model)
     checkpoint = open_checkpoint(location.folder)
-    if config.max_length > checkpoint.spec.max_positions:
-        raise CheckpointError(
-            f"max_length={config.max_length}: {location.name} has {checkpoint.spec.max_positions} positions. "
-            "Choose that many or fewer."
-        )
     tokeniser = Tokeniser.load(checkpoint.folder)
     if tokeniser.vocab_size > checkpoint.spec.vocab_size:
         raise CheckpointError(
