@@ -69,7 +69,7 @@ def convert(data: Path, out: Path) -> None:
 
 
 def scores(
-    work: Path, baseline: Path, only: list[str], settings: list[str], log: Path, most_seeds: int
+    work: Path, baseline: Path, only: list[str], settings: list[str], log: Path, chosen: list[int]
 ) -> None:
     """Train, report, and print the table of differences."""
     from whet import api
@@ -78,7 +78,7 @@ def scores(
     theirs = [json.loads(line) for line in baseline.read_text().splitlines()]
     for name in only or SETS:
         split, _, seeds = SETS[name]
-        for seed in seeds[:most_seeds]:
+        for seed in chosen or seeds:
             began = time.perf_counter()
             run = api.train(
                 work / name / "train.csv",
@@ -270,7 +270,7 @@ def main() -> None:
             sub.add_argument("--only", nargs="*", default=[])
             sub.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
             sub.add_argument("--log", type=Path)
-            sub.add_argument("--most-seeds", type=int, default=9)
+            sub.add_argument("--seeds", type=int, nargs="*", default=[])
         if command == "speed":
             sub.add_argument("--on", nargs="*", default=["sst2"])
             sub.add_argument("--rounds", type=int, default=3)
@@ -291,7 +291,7 @@ def main() -> None:
             asked.only,
             asked.set,
             asked.log or asked.work / "scores.jsonl",
-            asked.most_seeds,
+            asked.seeds,
         )
     elif asked.command == "speed":
         for name in asked.on:
