@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-WORDS = (
-    "good bad film parcel the a was late and never arrived again but lovely broken screen refund please today "
-    "really quite story acting dull bright"
-).split()
+WORDS = [
+    *("good", "bad", "film", "parcel", "the", "a", "was", "late", "and", "never", "arrived", "again"),
+    *("but", "lovely", "broken", "screen", "refund", "please", "today", "really", "quite", "story", "acting"),
+]
 
 
 def write(path: Path, rows: int) -> None:

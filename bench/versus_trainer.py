@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from scipy import stats
+
 SETS: dict[str, tuple[str, str, tuple[int, ...]]] = {  # name -> reported split, metric, seeds
     "trec": ("test", "accuracy", (0, 1, 2)),
     "mrpc": ("dev", "accuracy", (0, 1, 2)),
@@ -121,7 +123,7 @@ def print_scores(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> No
         if len(mine) > 1:
             gaps = [row[metric] - baseline[seed] for seed, row in mine.items()]
             gap = statistics.mean(gaps)
-            half = 4.303 * statistics.stdev(gaps) / math.sqrt(3)  # t(0.975), two degrees of freedom
+            half = stats.t.ppf(0.975, len(gaps) - 1) * statistics.stdev(gaps) / math.sqrt(len(gaps))
             reference = statistics.mean(baseline.values())
         else:
             (row,) = mine.values()

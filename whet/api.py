@@ -133,6 +133,10 @@ class Model:
             raise DataError(
                 f"text {index}: expected a string or a pair of strings, found {type(text).__name__}."
             )
+        try:
+            "".join(row).encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"text {index}: it is no valid Unicode ({error}); decode it again.") from None
         rules = self.module.rules
         wanted = (1, 2) if rules.text_column is None else (2,) if rules.pair_column else (1,)
         if len(row) not in wanted:

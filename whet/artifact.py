@@ -54,6 +54,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def folder_beside(folder: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `folder` when the block ends well and vanishes when not."""
     beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    old = beside.with_name(beside.name + ".old")
     try:
         beside.chmod(0o755)
         yield beside
@@ -62,14 +63,13 @@ def folder_beside(folder: Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
         _sync_folder(beside)
         if folder.exists():
-            old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
             os.replace(folder, old)
-            os.replace(beside, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(beside, folder)
+        os.replace(beside, folder)
         _sync_folder(folder.parent)
     finally:
+        if old.exists() and not folder.exists():  # stopped between the two renames
+            os.replace(old, folder)
+        shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(beside, ignore_errors=True)
 
 
@@ -127,7 +127,7 @@ def load_model(folder: Path, name: str | None = None) -> TextModel:
     checkpoint = open_checkpoint(folder)
     if not checkpoint.labels:
         raise CheckpointError(
-            f"{name or folder} is an encoder without a classifier, so it cannot predict labels. "
+            f"{name or folder} has no classifier that fits its encoder, so it cannot predict labels. "
             f"Fine-tune it first: whet train FILE --model {name or folder}"
         )
     tokeniser = Tokeniser.load(folder)

@@ -97,13 +97,18 @@ def accepted(name: str) -> str:
     return words + (" or none" if optional else "")
 
 
-def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """`["epochs=5", "cut=head"]` -> typed values.
+def parse_settings(pairs: list[str], options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """`["epochs=5", "cut=head"]` -> typed values, on top of options that came typed.
 
     Raises ConfigError, which lists every bad key (with the nearest right one) and every bad value at once.
     """
     values: dict[str, Any] = {}
     problems: list[str] = []
+    for key, value in (options or {}).items():
+        try:
+            values[key] = _checked(SETTINGS[key], value)
+        except ConfigError as error:
+            problems.append(str(error))
     for pair in pairs:
         key, sign, text = pair.partition("=")
         key = key.strip()

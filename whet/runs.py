@@ -84,6 +84,8 @@ def check_out(out: str | None, overwrite: bool) -> None:
     """Raises RunError where `out` cannot become a run folder; before any work is done."""
     if out is None:
         return
+    if not out.strip():
+        raise RunError("--out has no name. Name a folder that does not exist yet.")
     path = Path(out).expanduser()
     if path.is_file():
         raise RunError(f"--out {path} is a file. Name a folder that does not exist yet.")

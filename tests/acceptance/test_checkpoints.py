@@ -179,8 +179,8 @@ def _pretend_mini(site: Path, damaged: str) -> None:
 
 @pytest.mark.parametrize("damaged", ["model.safetensors", "tokenizer.json", "config.json"])
 def test_mini_with_a_wrong_hash_is_refused(damaged, whet, reviews, tmp_path, monkeypatch):
-    """One bit of one file is turned. Proof that it can fail: with no file damaged (`damaged="none"`) the
-    command trains, which the test in test_run_folder.py of the real mini shows too."""
+    """One bit of one file is turned. Proof that it can fail: with the comparison of hashes
+    taken out of the code, all three cases fail."""
     site = tmp_path / "site"
     _pretend_mini(site, damaged)
     monkeypatch.syspath_prepend(site)
@@ -215,6 +215,33 @@ def test_an_unknown_model_name_without_a_network(train, reviews, without_network
     assert not Path("run").exists()
 
 
+def test_offline_mode_is_obeyed(train, reviews, monkeypatch):
+    """HF_HUB_OFFLINE=1, as huggingface_hub holds it once it is imported; conftest.py fails on any look-up."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    train(reviews, model="nobody/no-such-model").refused("nobody/no-such-model", "HF_HUB_OFFLINE")
+    train("hf:nobody/no-such-data").refused("nobody/no-such-data", "HF_HUB_OFFLINE")
+    assert not Path("run").exists()
+
+
+def test_a_model_in_the_local_cache_is_used_without_a_word_to_the_network(
+    whet, classifier, tmp_path, monkeypatch
+):
+    """Contract: local cache first, then the network."""
+    from huggingface_hub import constants
+
+    revision = "0" * 40
+    cached = tmp_path / "hub/models--somebody--tiny"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs/main").write_text(revision)
+    shutil.copytree(classifier, cached / "snapshots" / revision)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    for name in ("somebody/tiny", "somebody/tiny@main", f"somebody/tiny@{revision}"):
+        outcome = whet("predict", name, "--text", "good parcel").ok()
+        assert json.loads(outcome.out)["text"] == "good parcel"
+
+
 @pytest.mark.parametrize(
     "name", ["./tiny", "/nowhere/tiny", "models/bert/tiny", "minni x", "tiny.csv/", "~/no-model"]
 )
@@ -244,8 +271,8 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("order", [CLASSES, ["refund", "delivery", "praise"]], ids=["same", "permuted"])
 def test_a_head_of_the_same_labels_is_reused_whatever_their_order(order, train, reviews, tmp_path, whet):
     """With rates of 0 the run's model is the checkpoint, so it predicts what transformers predicts with the
-    checkpoint, class by class. Proof that it can fail: rows of the head matched by place and not by name
-    give other figures for `permuted`, as the last line asserts."""
+    checkpoint, class by class. Proof that it can fail: with rows of the head matched by place
+    planted in the code, `permuted` fails; the last line asserts that the two orders differ at all."""
     folder = house.make_checkpoint(tmp_path / "headed", order)
     outcome = train(reviews, *STILL, model=folder).ok()
     assert "new head" not in outcome.err.lower()

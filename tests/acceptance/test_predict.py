@@ -219,13 +219,16 @@ def test_a_table_of_rows_without_a_prediction_is_refused_or_empty(whet, classifi
 
 
 def test_stream_is_lazy(classifier):
-    """A generator without end is consumed as far as a window, and no further."""
+    """A generator without end is consumed as far as a window, and no further.
+
+    Proof that it can fail: with `texts = list(texts)` planted in `Model.stream`, the generator objects."""
     import whet as library
 
     taken = itertools.count()
 
     def endless():
         for i in taken:
+            assert i < 60_000, "the stream reads all of its input first"
             yield f"{house.FILLER[i % 40]} {house.FILLER[i % 37]}"
 
     stream = library.load(classifier).stream(endless())
@@ -419,3 +422,23 @@ def test_a_text_that_is_no_unicode_is_one_message(text, whet, classifier):
     whet("predict", classifier, "--text", text).refused()
     with pytest.raises(library.WhetError):
         library.load(classifier).predict(["good", text])
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_lines_whatever_the_terminals_encoding(encoding, classifier, monkeypatch):
+    """As with PYTHONIOENCODING=ascii, or a locale that is not UTF-8: JSON, no traceback."""
+    import sys
+
+    from whet.cli.main import main
+
+    house.write_jsonl(Path("rows.jsonl"), [{"text": "caf\u00e9 \u65e5\u672c"}])
+    raw = io.BytesIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, write_through=True))
+        patch.setattr(sys, "argv", ["whet", "predict", str(classifier), "rows.jsonl"])
+        with pytest.raises(SystemExit) as leaving:
+            main()
+        sys.stdout.flush()
+        written = raw.getvalue()
+    assert leaving.value.code in (0, None)
+    assert json.loads(written)["text"] == "caf\u00e9 \u65e5\u672c"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -70,15 +69,14 @@ class _Asking:
     def __init__(
         self, server: _BlackHole, home: Path, *arguments: object, offline: str = "0", out: bool = True
     ) -> None:
-        self.server, self.offline = server, offline
+        self.server = server
         environment = {
             "HF_ENDPOINT": server.address,
-            "HF_HUB_OFFLINE": offline,
+            "HF_HUB_OFFLINE": "0",
             "HF_HOME": str(home),
             "NO_PROXY": "127.0.0.1",
         }
-        where = ("--out", home / "run") if out else ()
-        self.process = house.spawn(*arguments, *where, env=environment, text=True)
+        self.process = house.spawn(*arguments, "--out", home / "run", env=environment, text=True)
         self.error = ""
         self.answered = float("inf")
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -100,17 +98,15 @@ class _Asking:
         first, error = self.server.first, self.error
         if status != 1 or "Traceback" in error or error.count("Error:") != 1 or "nobody/nothing" not in error:
             return f"status {status}: {error}"
-        if bool(first) != (self.offline == "0"):
-            return f"the network was {'asked' if first else 'never asked'}"
-        if self.offline == "1" and "HF_HUB_OFFLINE" not in error:
-            return error
-        if first and self.answered - first > 10:
+        if not first:
+            return "the server was never asked"
+        if self.answered - first > 10:
             return f"{self.answered - first:.1f} s from the first attempt to the message"
         return None
 
 
 @pytest.fixture(scope="module", autouse=True)
-def asking(tmp_path_factory, encoder, classifier):
+def asking(tmp_path_factory, encoder):
     """Started before this file's other tests, because waiting is most of it."""
     folder = tmp_path_factory.mktemp("asking")
     reviews = house.write_csv(
@@ -122,15 +118,7 @@ def asking(tmp_path_factory, encoder, classifier):
         "silent": _Asking(_BlackHole(False), folder / "silent", *model),
         "drip": _Asking(_BlackHole(True), folder / "drip", *model),
         "data": _Asking(_BlackHole(False), folder / "data", *data),
-        "offline": _Asking(_BlackHole(False), folder / "offline", *model, offline="1"),
     }
-    revision = "0" * 40
-    cached = folder / "cached/hub/models--somebody--tiny"
-    (cached / "refs").mkdir(parents=True)
-    (cached / "refs/main").write_text(revision)
-    shutil.copytree(classifier, cached / "snapshots" / revision)
-    question = ("predict", "somebody/tiny", "--text", "good parcel")
-    started["cached"] = _Asking(_BlackHole(False), folder / "cached", *question, out=False)
     yield started
     for one in started.values():
         if one.process.poll() is None:
@@ -199,18 +187,17 @@ def test_a_stopped_run_says_so_and_leaves_what_can_be_read(encoder, plenty, tmp_
         manifest = json.loads((runs[number] / "run.json").read_text())
         assert manifest["status"] != "finished"
         assert house.read_jsonl(runs[number] / "metrics.jsonl")
-    left = [path for path in tmp_path.rglob("*") if path.name.startswith(".") or "tmp" in path.name]
-    assert left == []
 
 
 def test_endless_input_and_a_reader_that_leaves(classifier):
     """`yes | whet predict - | head`: rows come out while rows go in, and a closed pipe is no error.
 
-    Proof that it can fail: a predict that read all its input first would never end (the time limit), and
-    one that let BrokenPipeError through would print a traceback."""
+    Proof that it can fail: a predict that labelled all its input first would take far longer than the time
+    limit; and on the first day of this test the status was 1 (typer turns a broken pipe into that)."""
     command = (
-        f"yes 'good parcel' | {house.WHET} predict '{classifier}' - 2>error.txt | head -n 3; "
-        'echo "${PIPESTATUS[1]}"'
+        f"yes 'good parcel' | head -n 3000000 | "
+        f"{house.WHET} predict '{classifier}' - 2>error.txt | head -n 3; "
+        'echo "${PIPESTATUS[2]}"'
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -248,21 +235,11 @@ def test_a_reader_that_has_gone_is_no_error(classifier, plenty):
     assert results == dict.fromkeys(commands, 0)
 
 
-@pytest.mark.parametrize("case", ["silent", "drip", "data", "offline"])
+@pytest.mark.parametrize("case", ["silent", "drip", "data"])
 def test_a_network_that_never_answers_is_given_up_within_ten_seconds(case, asking):
     """A model's name and a data set's name, against a server that accepts and is silent, and one that
     answers a byte at a time: an error within 10 seconds of the first attempt (the start of the program, which
-    on a busy machine takes seconds, is left out). And offline mode asks nobody.
+    on a busy machine takes seconds, is left out).
 
     Proof that it can fail: a server of the test's own that was never asked is a problem too."""
     assert asking[case].problem(45) is None
-    assert not list(asking[case].server.connections) or case != "offline"
-
-
-def test_a_model_in_the_local_cache_is_used_without_a_word_to_the_network(asking):
-    """Contract: local cache first, then the network (a server that would never answer)."""
-    one = asking["cached"]
-    assert one.process.wait(45) == 0, one.error
-    row = json.loads(one.process.stdout.read())
-    assert row["text"] == "good parcel"
-    assert one.server.first is None, "the network was asked"

@@ -138,8 +138,8 @@ def test_no_pickle_anywhere(train, reviews):
 def test_a_reader_never_sees_half_of_a_run(train, tmp_path):
     """A thread reads whatever stands in the run folder, over and over, while the run is going on.
 
-    Proof that it can fail: pointed at a folder where a JSON file is written in two halves with a pause
-    between, `look` raises; done by hand with `write_text(half); sleep(0.05); write_text(whole)`."""
+    Proof that it can fail: with a `write_json` planted that writes half, waits 50 ms and writes the whole,
+    the thread reports half a JSON file."""
     from safetensors import safe_open
 
     texts, labels = house.sentences(600)

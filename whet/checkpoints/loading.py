@@ -38,8 +38,11 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """Raises CheckpointError: no folder, no or bad config.json, another family, weights that are absent,
     pickled or damaged, an encoder tensor missing or of the wrong shape."""
     config = read_config(folder)
-    family = family_of(config)
-    spec = family.spec(config)
+    try:
+        family = family_of(config)
+        spec = family.spec(config)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from None
     foreign = _renamed(read_weights(folder), family.encoder_prefix)
     encoder = family.encoder_names(spec).load(foreign)
     _check_encoder(folder, spec, family.encoder_names(spec), foreign, encoder)

@@ -39,6 +39,8 @@ def locate(name: str) -> Location:
     Raises CheckpointError: nothing of that name, no answer within 10 seconds, or files that are not what
     they should be.
     """
+    if not name.strip():
+        raise CheckpointError("The model has no name. Name a folder, mini, or a hub name.")
     folder = Path(name).expanduser()
     if folder.is_dir():
         inner = folder / "model"  # a run folder holds its model one floor down

@@ -4,6 +4,8 @@ Exit status: 0 done; 1 an error that the user can act on; 2 wrong usage; 130 and
 the system. A traceback is a bug of ours.
 """
 
+import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -53,9 +55,18 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line and end the process with its status."""
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a label that the terminal has no letters for
     try:
         status = app(standalone_mode=False)
         sys.stdout.flush()
+    except SystemExit as leaving:
+        # click's way with a reader that has gone, as in `whet ... | head`: stdout wrapped, status 1
+        reader_has_gone = type(sys.stdout).__name__ == "PacifyFlushWrapper"
+        sys.exit(0 if reader_has_gone else leaving.code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except typer.Abort:
         sys.exit(130)
     except KeyboardInterrupt:

@@ -66,7 +66,7 @@ def command(
         "precision": precision,
         "threads": threads,
     }
-    settings = {key: value for key, value in given.items() if value is not None} | parse_settings(set_ or [])
+    settings = parse_settings(set_ or [], {key: value for key, value in given.items() if value is not None})
 
     from whet import api
     from whet.cli.tables import print_training

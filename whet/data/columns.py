@@ -70,9 +70,7 @@ def infer_columns(
     Without `need_label`, as in prediction, a label column is named if there is one, but nothing about it or
     about the task is questioned."""
     _check_task(table, task)
-    for name in (text, pair, label):
-        if name is not None:
-            table.column(name)
+    _check_present(table, [name for name in (text, pair, label) if name is not None])
     _check_distinct(text=text, pair=pair, label=label)
     known = table.known
     if known is not None and text is pair is label is None and (known.label or not need_label):
@@ -109,6 +107,16 @@ def _check_built(table: Table, task: str, why: str) -> None:
         return
     advice = " --task classification treats each distinct value as a class." if task == "regression" else ""
     raise DataError(f"{table.source}: the task is {task} ({why}), which is not built yet.{advice}")
+
+
+def _check_present(table: Table, names: Sequence[str]) -> None:
+    """All that are missing at once, each with the nearest that is there."""
+    missing = [name for name in names if name not in table.names]
+    if len(missing) == 1:
+        table.column(missing[0])  # its own message
+    if missing:
+        told = " ".join(f"There is no column '{name}'.{nearest(name, table.names)}" for name in missing)
+        raise DataError(f"{table.source}: {told} The columns are: {', '.join(table.names)}.")
 
 
 def _check_distinct(**names: str | None) -> None:

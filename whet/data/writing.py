@@ -1,6 +1,7 @@
 """Predictions out: JSON lines or CSV, one line a row, in order, the input's columns kept."""
 
 import csv
+import io
 import json
 import os
 import sys
@@ -22,6 +23,8 @@ def open_writer(to: str | os.PathLike[str] | None, labels: Sequence[str]) -> Ite
     to ends in .csv or .jsonl; None is JSON lines on standard output. A file is written beside and renamed
     when all is there. An input column that is called like an answer, as `label` is, becomes `input_label`."""
     if to is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # JSON lines are, whatever the terminal is
         yield lambda rows, predictions: _write_json(sys.stdout, rows, predictions, labels)
         return
     target = Path(to).expanduser()
@@ -43,7 +46,15 @@ def open_writer(to: str | os.PathLike[str] | None, labels: Sequence[str]) -> Ite
 
 def _joined(rows: Sequence[Mapping[str, Any]], answers: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for row, answer in zip(rows or [{}] * len(answers), answers, strict=True):
-        yield {(f"input_{name}" if name in answer else name): value for name, value in row.items()} | answer
+        taken = set(row) | set(answer)
+        renamed: dict[str, Any] = {}
+        for name, value in row.items():
+            if name in answer:
+                while name in taken:
+                    name = f"input_{name}"
+                taken.add(name)
+            renamed[name] = value
+        yield renamed | answer
 
 
 def _write_json(

@@ -16,6 +16,6 @@ def family_of(config: Mapping[str, Any]) -> Family:
     if model_type not in FAMILIES:
         raise CheckpointError(
             f"config.json: model_type is '{model_type}', which whet does not run yet; "
-            f"it runs {', '.join(FAMILIES)}."
+            f"it runs {', '.join(FAMILIES)}. Choose another checkpoint, or --model mini."
         )
     return FAMILIES[model_type]
