@@ -44,7 +44,7 @@ def shingles(message, size=5):
 @pytest.mark.parametrize("split", sorted(PER_INTENT))
 def test_counts_per_intent(split):
     counts = Counter(intent for _, intent in load(split))
-    assert counts == {intent: PER_INTENT[split] for intent in INTENTS}
+    assert counts == dict.fromkeys(INTENTS, PER_INTENT[split])
 
 
 @pytest.mark.parametrize("split", sorted(PER_INTENT))
@@ -62,9 +62,7 @@ def test_message_lengths(split):
 
 def test_no_duplicates_within_or_across_files():
     folded = Counter(
-        " ".join(message.split()).casefold()
-        for split in PER_INTENT
-        for message, _ in load(split)
+        " ".join(message.split()).casefold() for split in PER_INTENT for message, _ in load(split)
     )
     assert [message for message, n in folded.items() if n > 1] == []
 
@@ -102,12 +100,10 @@ def test_bag_of_words_is_not_enough():
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    train, train_intents = zip(*load("train"))
-    heldout, heldout_intents = zip(*load("heldout"))
+    train, train_intents = zip(*load("train"), strict=True)
+    heldout, heldout_intents = zip(*load("heldout"), strict=True)
     scores = {}
     for c in (1, 10, 100):
-        model = make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=c, max_iter=2000)
-        )
+        model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=c, max_iter=2000))
         scores[c] = model.fit(train, train_intents).score(heldout, heldout_intents)
     assert 0.4 < max(scores.values()) < 0.8, scores

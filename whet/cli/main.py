@@ -61,9 +61,8 @@ def main() -> None:
         status = app(standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as leaving:
-        # click's way with a reader that has gone, as in `whet ... | head`: stdout wrapped, status 1
-        reader_has_gone = type(sys.stdout).__name__ == "PacifyFlushWrapper"
-        sys.exit(0 if reader_has_gone else leaving.code)
+        # rich and click end with status 1 when the reader has gone, as in `whet ... | head`
+        sys.exit(0 if isinstance(leaving.__context__, BrokenPipeError) else leaving.code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
