@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 from transformers import AutoTokenizer
 
 import whet
-from whet.checkpoints.locate import locate
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--model", default="mini")
@@ -53,7 +52,7 @@ for epoch in range(args.epochs):
     print(f"epoch {epoch + 1}: dev accuracy {figures['accuracy']:.4f}  macro F1 {figures['macro_f1']:.4f}")
 
 # The padded dictionary of a Hugging Face tokeniser means the same as the texts.
-tokenizer = AutoTokenizer.from_pretrained(locate(args.model).folder)
+tokenizer = AutoTokenizer.from_pretrained(whet.locate(args.model).folder)
 pairs = [pair for pair, _ in rows[: args.batch_size]]
 padded = tokenizer(pairs, padding=True, truncation=True, max_length=128, return_tensors="pt")
 model.eval()

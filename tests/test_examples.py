@@ -26,7 +26,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mini() -> str:
-    from whet.checkpoints.locate import locate
+    from whet import locate
 
     return str(locate("mini").folder)
 
