@@ -84,19 +84,17 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
     manifest = _manifest(request, data, location.name, device, precision)
     folder.write(manifest | {"status": "running"})
     log = MetricsLog(folder.metrics)
-    done: list[TrainingDone] = []
 
     def emit(event: Event) -> None:
         log(event)
         listen(event)
-        if isinstance(event, TrainingDone):
-            done.append(event)
 
     model = start.model.to(device)
     if precision == "float64":
         model = model.double()
     try:
-        fit(model, start.new, train, dev, config, precision, emit, keep=lambda: _keep(model, folder))
+        done = fit(model, start.new, train, dev, config, precision, emit, lambda: _keep(model, folder))
+        finished = _finish(request, data, dev, folder, done)
     except NonFiniteLoss as error:
         folder.write(manifest | {"status": "failed"})
         raise TrainingError(_non_finite_message(error, data.train, config, folder)) from None
@@ -105,20 +103,26 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
         kept = f"the last kept epoch is in {folder.best}" if folder.best.exists() else "no epoch was done yet"
         say(f"Stopped; {kept}.")
         raise
-    best = load_model(folder.best).to(device)
-    results, dev_evaluation = _results(best, data, dev, folder, done[0])
-    metrics = None if dev_evaluation is None else dev_evaluation.metrics
-    source = Path(data.train.table.source).name
-    dev_name = "held out" if data.dev_is_held_out else "dev"
-    card = model_card(location.name, data.labels, source, metrics, dev_name)
-    checksums = save_model(best, folder.model, card)
+    folder.write(manifest | {"status": "finished"} | finished)
     shutil.rmtree(folder.best.parent)
-    folder.write(manifest | {"status": "finished", "results": results, "sha256": checksums})
     return folder
 
 
 def _keep(model: TextModel, folder: RunFolder) -> None:
     save_model(model, folder.best)
+
+
+def _finish(
+    request: Request, data: TrainingData, dev: Examples | None, folder: RunFolder, done: TrainingDone
+) -> dict[str, Any]:
+    """Score the kept epoch and put the model in place; -> what the manifest gains."""
+    best = load_model(folder.best).to(resolve_device(request.config.device))
+    results, dev_evaluation = _results(best, data, dev, folder, done)
+    metrics = None if dev_evaluation is None else dev_evaluation.metrics
+    source = Path(data.train.table.source).name
+    dev_name = "held out" if data.dev_is_held_out else "dev"
+    card = model_card(request.model, data.labels, source, metrics, dev_name)
+    return {"results": results, "sha256": save_model(best, folder.model, card)}
 
 
 def _results(
