@@ -17,6 +17,7 @@ from whet.checkpoints.locate import locate
 from whet.config import TrainConfig
 from whet.data.writing import open_writer
 from whet.encoder.device import resolve_device, resolve_precision
+from whet.encoder.memory import keep_freed_memory
 from whet.errors import CheckpointError, TrainingError
 from whet.evaluation import Evaluation, evaluate_store
 from whet.model import TextModel, TextRules, start_model
@@ -53,6 +54,7 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
     def say(text: str) -> None:
         listen(Note(text))
 
+    keep_freed_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
     device = resolve_device(config.device)
