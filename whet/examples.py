@@ -1,17 +1,8 @@
-"""What goes into a model and what comes out of it, as plain records."""
+"""What comes out of a model, as plain records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
-
-
-@final
-@dataclass(frozen=True)
-class TextExample:
-    """One text, or a pair of texts that are read together."""
-
-    text: str
-    pair: str | None = None
 
 
 @final

@@ -86,9 +86,8 @@ def main() -> None:
         )
         sys.exit(1)
     except Exception as error:
-        if not (
-            hasattr(error, "show") and hasattr(error, "exit_code")
-        ):  # click's own, whichever typer carries
+        # click's own, whichever copy of it typer carries
+        if not (hasattr(error, "show") and hasattr(error, "exit_code")):
             raise
         error.show()
         sys.exit(error.exit_code)

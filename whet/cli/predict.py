@@ -40,9 +40,6 @@ def command(
     if to is not None and not to.endswith((".jsonl", ".csv")):
         raise UsageError(f"--to {to}: the name must end in .jsonl or .csv.")
 
-    import os
-    import sys
-
     from whet import api
     from whet.data.readers import read_table, stream_tables
     from whet.data.writing import open_writer
@@ -54,13 +51,7 @@ def command(
     else:
         assert file is not None
         tables = stream_tables(file)
-    try:
-        with open_writer(to, model.labels) as write:
-            for table in tables:
-                rows, predictions = model.predict_table(
-                    table, text=text_column, pair=pair_column, logits=logits
-                )
-                write([] if no_input else rows, predictions)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has enough, as in `whet predict ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with open_writer(to, model.labels) as write:
+        for table in tables:
+            rows, predictions = model.predict_table(table, text=text_column, pair=pair_column, logits=logits)
+            write([] if no_input else rows, predictions)

@@ -38,9 +38,10 @@ class TokenStore:
 
     def ensure(self, texts: np.ndarray | None = None) -> "TokenStore":
         """Tokenise those of `texts` (n,) that are not yet; None is all. Returns itself."""
-        if texts is None or self._files is None:
-            texts = np.arange(len(self))
-        missing = texts[self.lengths[texts] == 0]
+        wanted = np.arange(len(self)) if texts is None else texts
+        missing = wanted[self.lengths[wanted] == 0]
+        if len(missing) and self._files is None:
+            missing = np.flatnonzero(self.lengths == 0)
         for start in range(0, len(missing), ALL_AT_ONCE):
             chosen = missing[start : start + ALL_AT_ONCE]
             encoded = self._tokeniser.encode(self._rows(chosen), self._max_length, self._cut)
