@@ -136,7 +136,7 @@ class TextModel(_Packer):
 
     def logits(self, batch: PackedBatch) -> Tensor:
         """(n_sequences, n_outputs), in the caller's order: what the loop and the predictor call."""
-        logits: Tensor = self.head(self.encoder(batch), batch)
+        logits: Tensor = self.head(self.encoder, batch)
         return logits
 
     def forward(

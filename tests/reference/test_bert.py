@@ -136,6 +136,16 @@ def test_planted_attention_bugs_are_seen(theirs: torch.nn.Module, bug: attention
     assert largest_difference(theirs, ours_from(theirs, bug)) > 1e-3
 
 
+def test_planted_bug_in_the_last_layer_is_seen(
+    theirs: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last layer is computed for first tokens only, by a path of its own."""
+    right = attention.first_token_attention
+    swapped = lambda q, kv, batch: right(q, kv[:, [1, 0]], batch)  # noqa: E731, a bug in one line
+    monkeypatch.setattr(attention, "first_token_attention", swapped)
+    assert largest_difference(theirs, ours_from(theirs)) > 1e-3
+
+
 def test_planted_name_bug_is_seen(theirs: torch.nn.Module) -> None:
     ours = ours_from(theirs)
     state = ours.encoder.state_dict()

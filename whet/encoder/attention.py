@@ -27,6 +27,22 @@ def run_attention(qkv: Tensor, batch: PackedBatch) -> Tensor:
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
+def first_token_attention(q: Tensor, kv: Tensor, batch: PackedBatch) -> Tensor:
+    """The same, asked by the first token of each sequence only.
+
+    q (n_sequences, n_heads, head_dim) in pack order, kv (n_tokens, 2, n_heads, head_dim)
+    -> (n_sequences, n_heads * head_dim) in pack order."""
+    _, n_heads, head_dim = q.shape
+    outputs = []
+    queries = q.split([n for n, _ in batch.runs])
+    parts = kv.split([n * length for n, length in batch.runs])
+    for query, part, (n, length) in zip(queries, parts, batch.runs, strict=True):
+        k, v = part.view(n, length, 2, n_heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+        attended = F.scaled_dot_product_attention(query[:, :, None], k, v)
+        outputs.append(attended.reshape(n, n_heads * head_dim))
+    return torch.cat(outputs)
+
+
 def plain_attention(qkv: Tensor, batch: PackedBatch) -> Tensor:
     """The reference: padded, masked, every step written out. Same shapes as `run_attention`."""
     n_tokens, _, n_heads, head_dim = qkv.shape
@@ -60,3 +76,15 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(hidden).view(hidden.shape[0], 3, self.n_heads, -1)
         attended: Tensor = self.output(self.kernel(qkv, batch))
         return attended
+
+    def first_tokens(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """(n_tokens, hidden_size) -> (n_sequences, hidden_size) in pack order: what `forward` gives for
+        the first token of each sequence, without the queries and outputs of the others."""
+        width = hidden.shape[1]
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = F.linear(hidden[batch.firsts], weight[:width], bias[:width])
+        kv = F.linear(hidden, weight[width:], bias[width:])
+        shape = (self.n_heads, width // self.n_heads)
+        attended = first_token_attention(q.view(-1, *shape), kv.view(-1, 2, *shape), batch)
+        firsts: Tensor = self.output(attended)
+        return firsts

@@ -81,9 +81,18 @@ class PostNormLayer(nn.Module):
 
     def forward(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """(n_tokens, hidden_size) -> (n_tokens, hidden_size)."""
-        attended = self.attention_dropout(self.attention(hidden, batch), batch.dropout_keys)
-        hidden = self.attention_norm(hidden + attended)
-        fed = self.output_dropout(self.down(self.activation(self.up(hidden))), batch.dropout_keys)
+        return self._after(hidden, self.attention(hidden, batch), batch.dropout_keys)
+
+    def first_tokens(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """(n_tokens, hidden_size) -> (n_sequences, hidden_size): rows `batch.firsts` of `forward`, and no
+        work on any other."""
+        attended = self.attention.first_tokens(hidden, batch)
+        return self._after(hidden[batch.firsts], attended, batch.dropout_keys[batch.firsts])
+
+    def _after(self, hidden: Tensor, attended: Tensor, keys: Tensor) -> Tensor:
+        """All that comes after attention, which is row by row."""
+        hidden = self.attention_norm(hidden + self.attention_dropout(attended, keys))
+        fed = self.output_dropout(self.down(self.activation(self.up(hidden))), keys)
         normed: Tensor = self.output_norm(hidden + fed)
         return normed
 
@@ -102,9 +111,24 @@ class Encoder(nn.Module):
         self.pooler = nn.Linear(spec.hidden_size, spec.hidden_size) if pooler else None
 
     def forward(self, batch: PackedBatch) -> EncoderOutput:
-        """Hidden states of every token, and tanh(pooler(first token)) of every sequence."""
+        """Hidden states of every token, and the pooled vector of every sequence."""
         hidden = self.embeddings(batch)
         for layer in self.layers:
             hidden = layer(hidden, batch)
         pooled = None if self.pooler is None else self.pooler(hidden[batch.starts]).tanh()
         return EncoderOutput(hidden, pooled)
+
+    def pooled(self, batch: PackedBatch) -> Tensor:
+        """tanh(pooler(first token)), (n_sequences, hidden_size), in the caller's order.
+
+        Nothing else is read of the last layer, so it is computed for the first tokens only: of a BERT
+        layer's twelve matrix products of hidden_size x hidden_size a token, two are left for the others.
+        Raises ValueError without a pooler."""
+        if self.pooler is None:
+            raise ValueError("this encoder has no pooler")
+        hidden = self.embeddings(batch)
+        for layer in self.layers[:-1]:
+            hidden = layer(hidden, batch)
+        firsts = self.layers[-1].first_tokens(hidden, batch)
+        pooled: Tensor = self.pooler(firsts[batch.ranks]).tanh()
+        return pooled

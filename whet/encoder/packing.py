@@ -1,7 +1,7 @@
 """Token sequences laid end to end: what every encoder here runs on.
 
 A pack holds no padding. Its sequences are sorted by length, so that sequences of one length stand side by
-side and can be attended to in one call; `starts` leads back to the caller's order.
+side and can be attended to in one call; `ranks` leads back to the caller's order.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,8 @@ class PackedBatch:
     token_ids: Tensor  # (n_tokens,) int64
     type_ids: Tensor  # (n_tokens,) int64
     positions: Tensor  # (n_tokens,) int64, restarts at 0 in every sequence
-    starts: Tensor  # (n_sequences,) int64; starts[i] is the first token of the caller's i-th sequence
+    firsts: Tensor  # (n_sequences,) int64, the first token of each sequence, in pack order
+    ranks: Tensor  # (n_sequences,) int64; the caller's i-th sequence is number ranks[i] of the pack
     dropout_keys: Tensor  # (n_tokens,) int64, what dropout masks are made from; see encoder/dropout.py
     lengths: tuple[int, ...]  # tokens in the caller's i-th sequence
     runs: tuple[Run, ...]  # in pack order; ints, so reading them never waits for a device
@@ -38,12 +39,17 @@ class PackedBatch:
         return len(self.lengths)
 
     @property
+    def starts(self) -> Tensor:
+        """(n_sequences,) int64, the first token of the caller's i-th sequence."""
+        return self.firsts[self.ranks]
+
+    @property
     def n_tokens(self) -> int:
         return self.token_ids.shape[0]
 
     def to(self, device: torch.device) -> "PackedBatch":
         """The same batch on a device."""
-        tensors = ("token_ids", "type_ids", "positions", "starts", "dropout_keys")
+        tensors = ("token_ids", "type_ids", "positions", "firsts", "ranks", "dropout_keys")
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
 
     def unpack(self, tokens: Tensor) -> list[Tensor]:
@@ -70,9 +76,10 @@ def pack(
         raise ValueError("type_ids must be as long as token_ids, sequence by sequence")
     order = np.argsort(lengths, kind="stable")
     ends = np.cumsum(lengths[order])
-    starts = np.empty_like(ends)
-    starts[order] = ends - lengths[order]
-    positions = np.arange(ends[-1]) - np.repeat(ends - lengths[order], lengths[order])
+    firsts = ends - lengths[order]
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(order))
+    positions = np.arange(ends[-1]) - np.repeat(firsts, lengths[order])
     keys = np.zeros(len(lengths), dtype=np.uint64) if sequence_keys is None else sequence_keys
     token_keys = np.repeat(keys[order], lengths[order]) + positions.astype(np.uint64) * np.uint64(_PLACE)
     values, counts = np.unique(lengths, return_counts=True)
@@ -80,7 +87,8 @@ def pack(
         token_ids=torch.from_numpy(np.concatenate([token_ids[i] for i in order]).astype(np.int64)),
         type_ids=torch.from_numpy(np.concatenate([type_ids[i] for i in order]).astype(np.int64)),
         positions=torch.from_numpy(positions),
-        starts=torch.from_numpy(starts),
+        firsts=torch.from_numpy(firsts),
+        ranks=torch.from_numpy(ranks),
         dropout_keys=torch.from_numpy(token_keys.view(np.int64)),
         lengths=tuple(lengths.tolist()),
         runs=tuple(Run(int(n), int(length)) for length, n in zip(values, counts, strict=True)),
