@@ -1,30 +1,81 @@
 """Self-attention over a pack: the fast path, and a slow plain reference with the same meaning."""
 
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from whet.encoder.packing import PackedBatch
+from whet.encoder.packing import PackedBatch, Run
+
+_SHORT = 128  # tokens; up to here two batched products beat the fused kernel on a processor (benchmarks.md)
 
 AttentionKernel = Callable[[Tensor, PackedBatch], Tensor]
 
 
 def run_attention(qkv: Tensor, batch: PackedBatch) -> Tensor:
-    """Softmax(q k^T / sqrt(head_dim)) v within each sequence, one fused call for each run of equal lengths.
+    """Softmax(q k^T / sqrt(head_dim)) v within each sequence, run by run of equal lengths.
 
     qkv (n_tokens, 3, n_heads, head_dim) any float -> (n_tokens, n_heads * head_dim)."""
-    _, _, n_heads, head_dim = qkv.shape
-    outputs = []
-    for part, (n, length) in zip(
-        qkv.split([n * length for n, length in batch.runs]), batch.runs, strict=True
-    ):
-        q, k, v = part.view(n, length, 3, n_heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(q, k, v)
-        outputs.append(attended.transpose(1, 2).reshape(n * length, n_heads * head_dim))
+    parts = qkv.split([n * length for n, length in batch.runs])
+    on_processor = qkv.device.type == "cpu" and qkv.dtype != torch.bfloat16
+    short: Callable[[Tensor, Run], Tensor] = _ShortAttention.apply if on_processor else _fused_attention
+    outputs = [
+        short(part, run) if run.length <= _SHORT else _fused_attention(part, run)
+        for part, run in zip(parts, batch.runs, strict=True)
+    ]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _fused_attention(qkv: Tensor, run: Run) -> Tensor:
+    _, _, n_heads, head_dim = qkv.shape
+    q, k, v = qkv.view(*run, 3, n_heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+    attended = F.scaled_dot_product_attention(q, k, v)
+    return attended.transpose(1, 2).reshape(len(qkv), n_heads * head_dim)
+
+
+class _ShortAttention(torch.autograd.Function):
+    """Attention of one run by batched matrix products, with its derivative written out.
+
+    With P = softmax(S), S = Q K^T / sqrt(head_dim), O = P V: dV = P^T dO, dP = dO V^T,
+    dS = P * (dP - rowsum(P * dP)), dQ = dS K / sqrt(head_dim), dK = dS^T Q / sqrt(head_dim)."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, run: Run) -> Tensor:
+        """(n * length, 3, n_heads, head_dim) -> (n * length, n_heads * head_dim)."""
+        n, length = run
+        _, _, n_heads, head_dim = qkv.shape
+        heads = qkv.view(n, length, 3, n_heads, head_dim).permute(2, 0, 3, 1, 4)
+        heads = heads.reshape(3, n * n_heads, length, head_dim)
+        q, k, v = heads
+        probabilities = _scaled_bmm(q, k.transpose(1, 2), head_dim).softmax(-1)
+        ctx.save_for_backward(heads, probabilities)
+        ctx.shape = (n, length, n_heads, head_dim)
+        attended = torch.bmm(probabilities, v).view(n, n_heads, length, head_dim)
+        return attended.transpose(1, 2).reshape(n * length, n_heads * head_dim)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        heads, probabilities = ctx.saved_tensors
+        n, length, n_heads, head_dim = ctx.shape
+        q, k, v = heads
+        outer = gradient.view(n, length, n_heads, head_dim).transpose(1, 2).reshape(q.shape)
+        inner = torch.bmm(outer, v.transpose(1, 2))
+        inner = torch._softmax_backward_data(inner, probabilities, -1, probabilities.dtype)
+        found = torch.empty_like(heads)
+        _scaled_bmm(inner, k, head_dim, out=found[0])
+        _scaled_bmm(inner.transpose(1, 2), q, head_dim, out=found[1])
+        torch.bmm(probabilities.transpose(1, 2), outer, out=found[2])
+        found = found.view(3, n, n_heads, length, head_dim).permute(1, 3, 0, 2, 4)
+        return found.reshape(n * length, 3, n_heads, head_dim), None
+
+
+def _scaled_bmm(a: Tensor, b: Tensor, head_dim: int, out: Tensor | None = None) -> Tensor:
+    """a b / sqrt(head_dim), batch by batch, in one pass."""
+    return torch.baddbmm(a.new_empty(1, 1, 1), a, b, beta=0, alpha=head_dim**-0.5, out=out)
 
 
 def first_token_attention(q: Tensor, kv: Tensor, batch: PackedBatch) -> Tensor:

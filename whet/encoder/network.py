@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, final
+from typing import NamedTuple, cast, final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -129,6 +129,6 @@ class Encoder(nn.Module):
         hidden = self.embeddings(batch)
         for layer in self.layers[:-1]:
             hidden = layer(hidden, batch)
-        firsts = self.layers[-1].first_tokens(hidden, batch)
+        firsts = cast(PostNormLayer, self.layers[-1]).first_tokens(hidden, batch)
         pooled: Tensor = self.pooler(firsts[batch.ranks]).tanh()
         return pooled
