@@ -1,6 +1,7 @@
 """The library's verbs: what `import whet` hands out and what the commands are thin words for."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,8 @@ from whet.text.tokens import Tokeniser
 from whet.training.data import Named
 from whet.training.events import Listener
 from whet.training.listeners import progress
-from whet.training.run import Request, run_training
+from whet.training.prepare import Request
+from whet.training.run import resume_training, run_training
 
 Text = str | tuple[str, str]
 
@@ -172,7 +174,7 @@ class Run:
 
 
 def train(
-    data: Any,
+    data: Any = None,
     *,
     dev: Any = None,
     test: Any = None,
@@ -180,11 +182,13 @@ def train(
     text: str | None = None,
     pair: str | None = None,
     label: str | None = None,
-    model: str | os.PathLike[str] = "mini",
+    model: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     quiet: bool = False,
     listeners: Sequence[Listener] = (),
+    began: float | None = None,
     **settings: Any,
 ) -> Run:
     """Fine-tune an encoder on labelled rows and write a run folder.
@@ -192,14 +196,18 @@ def train(
     data, dev, test: a file (CSV, TSV, JSON lines, Parquet), a GLUE task folder, a saved `datasets` folder,
     "hf:owner/name[:config]", a pandas DataFrame, a dictionary of lists, or (texts, labels).
     settings are the fields of `whet.config.TrainConfig`: `epochs=5`, `learning_rate=3e-5`, `seed=1` ...
+    resume goes on with the run in `out` (or the newest of this data), with the settings it was begun with;
+    data may then be None where it came from files. began is when the time limit began to run, as of
+    `time.monotonic`, where that is earlier than this call.
     Raises WhetError for whatever the caller can mend.
     """
     request = Request(
         named=Named(data, dev, test, task, text, pair, label),
         config=make_config(settings),
-        model=os.fspath(model),
+        model="mini" if model is None else os.fspath(model),
         out=None if out is None else os.fspath(out),
         overwrite=overwrite,
+        began=time.monotonic() if began is None else began,
     )
     shown = None if quiet else progress()
     subscribers = [*([] if shown is None else [shown]), *listeners]
@@ -209,7 +217,12 @@ def train(
             subscriber(event)
 
     try:
-        folder = run_training(request, listen)
+        if resume:
+            named = {"task": task, "text": text, "pair": pair, "label": label, "model": model}
+            given = settings | {name: value for name, value in named.items() if value is not None}
+            folder = resume_training(request, given, listen)
+        else:
+            folder = run_training(request, listen)
     finally:
         if shown is not None:
             shown.close()

@@ -4,22 +4,21 @@ The folder is a plain Hugging Face one; `whet.json` in it holds the task and the
 copy of the folder is complete. A folder without `whet.json`, fine-tuned elsewhere, opens too.
 """
 
-import hashlib
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
 
 from whet.checkpoints.families import family_of
 from whet.checkpoints.loading import open_checkpoint
 from whet.errors import CheckpointError
+from whet.files import checksum, checksums, folder_beside, moment, write_json, write_text
 from whet.model import TextModel, TextRules, start_model
 from whet.tasks import TASKS
 from whet.tasks.classification import Classification
@@ -29,55 +28,13 @@ FORMAT = 1
 _TOKENISER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write beside, fsync, rename: a reader sees the old file or the new one."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).chmod(0o644)
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """`write_text` of indented JSON; NaN and infinity are refused (ValueError), JSON has none."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-@contextmanager
-def folder_beside(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `folder` when the block ends well and vanishes when not."""
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    old = beside.with_name(beside.name + ".old")
-    try:
-        beside.chmod(0o755)
-        yield beside
-        for path in beside.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        _sync_folder(beside)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(beside, folder)
-        _sync_folder(folder.parent)
-    finally:
-        if old.exists() and not folder.exists():  # stopped between the two renames
-            os.replace(old, folder)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def save_model(model: TextModel, folder: Path, card: str | None = None) -> dict[str, str]:
+def save_model(
+    model: TextModel, folder: Path, card: str | None = None, weights: Mapping[str, Tensor] | None = None
+) -> dict[str, str]:
     """Write the model as a folder that transformers opens; -> sha256 of each file.
 
-    card is the text of README.md. Raises CheckpointError where the folder holds something else than a model,
-    OSError where the disk does not let it."""
+    card is the text of README.md; weights, by the model's own names, stand in for its present ones. Raises
+    CheckpointError where the folder holds something else than a model, OSError where it cannot be written."""
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder} is a file. Name a folder.")
     if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").exists():
@@ -86,7 +43,8 @@ def save_model(model: TextModel, folder: Path, card: str | None = None) -> dict[
         )
     family = family_of(model.config)
     names = family.encoder_names(model.encoder.spec).under("", family.encoder_prefix)
-    tensors = names.save(model.encoder.state_dict()) | family.classifier_names.save(model.head.state_dict())
+    state = model.state_dict() if weights is None else weights
+    tensors = names.save(_below("encoder.", state)) | family.classifier_names.save(_below("head.", state))
     labels = model.task.labels if isinstance(model.task, Classification) else ()
     config = {
         **model.config,
@@ -98,11 +56,7 @@ def save_model(model: TextModel, folder: Path, card: str | None = None) -> dict[
     }
     config.pop("torch_dtype", None)
     with folder_beside(folder) as beside:
-        save_file(
-            {name: tensor.cpu() for name, tensor in tensors.items()},
-            beside / "model.safetensors",
-            {"format": "pt"},
-        )
+        write_tensors(beside / "model.safetensors", tensors, {"format": "pt"})
         write_json(beside / "config.json", config)
         model.tokeniser.backend.save(str(beside / "tokenizer.json"))
         for name in _TOKENISER_FILES:
@@ -110,12 +64,22 @@ def save_model(model: TextModel, folder: Path, card: str | None = None) -> dict[
                 shutil.copyfile(model.tokeniser.source / name, beside / name)
         if card is not None:
             write_text(beside / "README.md", card)
-        checksums = {path.name: checksum(path) for path in sorted(beside.iterdir())}
+        sums = checksums(beside)
         task = {"name": model.task.name, **model.task.to_json()}
-        saved = {"format": FORMAT, "task": task, "rules": asdict(model.rules), "sha256": checksums}
+        saved = {"format": FORMAT, "task": task, "rules": asdict(model.rules), "sha256": sums}
         write_json(beside / "whet.json", saved)
-        (beside / "model.safetensors").chmod(0o644)
-    return checksums
+    return sums
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, readable by others. Raises OSError where the disk does not let it."""
+    moment(f"write {path.name}")
+    try:
+        save_file({name: tensor.cpu() for name, tensor in tensors.items()}, path, metadata)
+    except SafetensorError as error:
+        raise OSError(f"{path.name} cannot be written: {error}") from None
+    path.chmod(0o644)
+    moment(f"wrote {path.name}")
 
 
 def load_model(folder: Path, name: str | None = None) -> TextModel:
@@ -141,10 +105,8 @@ def load_model(folder: Path, name: str | None = None) -> TextModel:
     return model.eval()
 
 
-def checksum(path: Path) -> str:
-    """sha256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def _read_saved(folder: Path) -> dict[str, Any] | None:
@@ -178,12 +140,3 @@ def _task(folder: Path, saved: Mapping[str, Any]) -> Classification:
     task = TASKS[name].from_json(saved["task"])
     assert isinstance(task, Classification)
     return task
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

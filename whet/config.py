@@ -6,6 +6,7 @@ The reference table in the docs is made from `SETTINGS`.
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -55,6 +56,9 @@ class TrainConfig:
         "mcc", "the dev figure an epoch is chosen by: the last one within a standard error of the best"
     )
     positive_label: str | None = _setting(None, "the label that binary precision, recall and F1 are about")
+    time_limit: float | None = _setting(
+        None, "the run's time, in seconds or as 90s, 10m, 1h30m; the schedule is fitted to it", 1.0
+    )
     seed: int = _setting(0, "decides the split, the head's first weights, the order and the dropout masks", 0)
     device: str = _setting("auto", "auto, cpu, cuda, cuda:1 ...")
     precision: Precision = _setting(
@@ -80,6 +84,7 @@ class TrainConfig:
 SETTINGS: Mapping[str, "dataclasses.Field[Any]"] = types.MappingProxyType(
     {setting.name: setting for setting in dataclasses.fields(TrainConfig)}
 )
+_DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?")
 _TYPES = typing.get_type_hints(TrainConfig)
 
 
@@ -156,12 +161,21 @@ def _parts(kind: Any) -> tuple[tuple[str, ...], type, bool]:
     return (), kind, False
 
 
+def parse_seconds(text: str) -> float:
+    """Seconds from "90", "90s", "10m" or "1h30m". Raises ValueError for anything else."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    if found is None or not any(found.groups()):
+        return float(text)
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
 def _parsed(name: str, text: str) -> Any:
     _, base, optional = _parts(_TYPES[name])
     if optional and text.lower() in ("", "none"):
         return None
     try:
-        return base(text)
+        return parse_seconds(text) if name == "time_limit" else base(text)
     except ValueError:
         raise ConfigError(f"{name}={text}: must be {accepted(name)}.") from None
 

@@ -1,6 +1,6 @@
 """Texts in, typed predictions out, in the caller's order. Immutable, thread-safe, knows no run folder."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, final
@@ -37,8 +37,8 @@ class Predictor:
         while window := list(islice(rows, _WINDOW)):
             yield self.logits(store_of(window, self.model.tokeniser, rules.max_length, rules.cut))
 
-    def logits(self, store: TokenStore) -> np.ndarray:
-        """(n_texts, n_outputs) float64, in the store's order."""
+    def logits(self, store: TokenStore, between: Callable[[], None] = lambda: None) -> np.ndarray:
+        """(n_texts, n_outputs) float64, in the store's order; `between` is called after each pack."""
         device = next(self.model.parameters()).device
         found = np.empty((len(store), self.model.task.n_outputs), np.float64)
         was_training = self.model.training
@@ -47,6 +47,6 @@ class Predictor:
             for texts in inference_batches(store.ensure().lengths, _TOKENS):
                 logits = self.model.logits(pack_texts(store, texts).to(device))
                 found[texts] = logits.double().cpu().numpy()
-        if was_training:
-            self.model.train()
+                between()
+        self.model.train(was_training)
         return found

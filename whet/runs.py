@@ -2,61 +2,141 @@
 
 import itertools
 import json
+import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, final
 
-from whet.artifact import write_json
+from filelock import FileLock, Timeout
+
 from whet.errors import RunError
+from whet.files import leftovers, write_json
 from whet.version import __version__
 
 FORMAT = 1
+_LOCK = ".lock"
 
 
 @final
 class RunFolder:
-    """A folder that one training run writes into."""
+    """A folder that one training run writes into, and no other process at the same time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.model = path / "model"
         self.manifest = path / "run.json"
         self.metrics = path / "metrics.jsonl"
-        self.best = path / "checkpoints" / "best"  # a model folder, while training
+        self.log = path / "train.log"
+        self.checkpoints = path / "checkpoints"  # while training
         self.dev_predictions = path / "predictions.dev.jsonl"
+        self._lock = FileLock(path / _LOCK, blocking=False)
+
+    def claim(self) -> None:
+        """Keep other processes out until `release`; the system lets go of it for a process that dies.
+
+        Raises RunError where another process is at work here."""
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise RunError(_at_work(self.path)) from None
+
+    def release(self) -> None:
+        """Let others in."""
+        (self.path / _LOCK).unlink(missing_ok=True)
+        self._lock.release()
+
+    def clear(self, paths: list[Path] | None = None) -> None:
+        """Remove what stands here, or some of it; the lock stays."""
+        for path in self.path.iterdir() if paths is None else paths:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != _LOCK:
+                path.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove what a process that died while writing has left."""
+        self.clear(leftovers(self.path))
+        if self.checkpoints.exists():
+            self.clear(leftovers(self.checkpoints))
+
+    def finish(self) -> None:
+        """Remove what only a run that goes on needs."""
+        self.tidy()
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def write(self, content: Mapping[str, Any]) -> None:
-        """Put the manifest in place."""
-        write_json(self.manifest, {"format": FORMAT, **content})
+        """Put the manifest in place, with the process that is at work."""
+        process = {"pid": os.getpid(), "host": platform.node()}
+        write_json(self.manifest, {"format": FORMAT, **content, "process": process})
 
 
 def create_run_folder(out: str | None, stem: str, overwrite: bool = False) -> RunFolder:
-    """A new, empty folder: `out`, or `runs/` + stem, then `-2`, `-3` ...
+    """A new, empty folder, claimed: `out`, or `runs/` + stem, then `-2`, `-3` ...
 
-    Raises RunError where `out` exists and is not to be overwritten, or is not a run; or where the folder
-    cannot be made."""
+    Raises RunError where `out` exists and is not to be overwritten, or is not a run, or another process is
+    at work in it; or where the folder cannot be made."""
     try:
         if out is not None:
             check_out(out, overwrite)
-            return _create_named(Path(out).expanduser())
-        while True:
-            path = free_path(stem)
-            try:
-                path.mkdir(parents=True)
-            except FileExistsError:  # another run was faster
-                continue
-            return _prepared(path)
+            path = Path(out).expanduser()
+            path.mkdir(parents=True, exist_ok=True)
+            folder = RunFolder(path)
+            folder.claim()
+            folder.clear()
+        else:
+            folder = RunFolder(_made(stem))
+            folder.claim()
+        folder.checkpoints.mkdir()
     except OSError as error:
         raise RunError(f"The run folder cannot be made: {error}. Choose another with --out.") from None
+    return folder
+
+
+def run_to_resume(out: str | None, stem: str | None) -> RunFolder:
+    """The run that `--resume` means: `out`, or the newest of `runs/` + stem, `-2`, `-3` ... Not yet claimed.
+
+    Raises RunError where there is none."""
+    if out is None and stem is None:
+        raise RunError("--resume: name the run's folder with --out, or the data it was begun with.")
+    path = Path(out).expanduser() if out is not None else _newest_path(stem or "")
+    if path is None:
+        raise RunError(f"--resume: there is no run runs/{stem} here. Name the run's folder with --out.")
+    if not path.is_dir():
+        raise RunError(f"--resume: there is no run {path}. Name a run's folder with --out.")
+    read_manifest(path)
+    return RunFolder(path)
+
+
+def _made(stem: str) -> Path:
+    while True:
+        path = free_path(stem)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:  # another run was faster
+            continue
+        return path
+
+
+def _newest_path(stem: str) -> Path | None:
+    found = None
+    for path in _paths(stem):
+        if not path.exists():
+            return found
+        found = path
+    return found
+
+
+def _paths(stem: str) -> Iterator[Path]:
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return (Path("runs") / name for name in names)
 
 
 def free_path(stem: str) -> Path:
     """`runs/` + stem, then `-2`, `-3` ...: the first that does not exist."""
-    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    return next(path for path in (Path("runs") / name for name in names) if not path.exists())
+    return next(path for path in _paths(stem) if not path.exists())
 
 
 def versions() -> dict[str, str]:
@@ -89,10 +169,17 @@ def check_out(out: str | None, overwrite: bool) -> None:
     path = Path(out).expanduser()
     if path.is_file():
         raise RunError(f"--out {path} is a file. Name a folder that does not exist yet.")
-    if not path.exists() or not any(path.iterdir()):
+    if not path.exists() or _is_bare(path):
         return
+    folder = RunFolder(path)
+    if (path / _LOCK).exists():
+        folder.claim()
+        folder.release()
     if not overwrite:
-        raise RunError(f"--out {path} exists already. Use --overwrite to replace it, or name another folder.")
+        raise RunError(
+            f"--out {path} exists already. Use --resume to go on with the run in it, --overwrite to replace "
+            "it, or name another folder."
+        )
     if not (path / "run.json").exists():
         raise RunError(
             f"--out {path} is not a whet run (it has no run.json), so --overwrite leaves it alone. "
@@ -100,13 +187,18 @@ def check_out(out: str | None, overwrite: bool) -> None:
         )
 
 
-def _create_named(path: Path) -> RunFolder:
-    if path.exists() and any(path.iterdir()):
-        shutil.rmtree(path)
-    path.mkdir(parents=True, exist_ok=True)
-    return _prepared(path)
+def _is_bare(path: Path) -> bool:
+    """Nothing stands there, or only what a process leaves that dies before it wrote run.json."""
+    known = {_LOCK, "checkpoints", *(old.name for old in leftovers(path))}
+    checkpoints = path / "checkpoints"
+    is_empty = not checkpoints.is_dir() or not any(checkpoints.iterdir())
+    return is_empty and {entry.name for entry in path.iterdir()} <= known
 
 
-def _prepared(path: Path) -> RunFolder:
-    (path / "checkpoints").mkdir()
-    return RunFolder(path)
+def _at_work(path: Path) -> str:
+    try:
+        process = json.loads((path / "run.json").read_text(encoding="utf-8"))["process"]
+        who = f"process {process['pid']} on {process['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        who = "another process"
+    return f"{path} is being written by {who}. Wait for it, stop it, or name another folder with --out."

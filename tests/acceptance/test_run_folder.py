@@ -66,6 +66,7 @@ def test_what_stands_in_a_run(train, reviews, encoder):
         "run.json",
         "metrics.jsonl",
         "predictions.dev.jsonl",
+        "train.log",
     }
     model = Path("run/model")
     assert {path.name for path in model.iterdir()} >= {

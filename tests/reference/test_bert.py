@@ -23,7 +23,8 @@ from whet.text.batches import plan_epoch
 from whet.text.store import store_of
 from whet.text.tokens import Encoded
 from whet.training.events import Event, StepDone
-from whet.training.loop import Examples, accumulate, fit
+from whet.training.loop import Examples, accumulate, fit, plan
+from whet.training.state import TrainingState
 
 transformers = pytest.importorskip("transformers")
 
@@ -235,7 +236,8 @@ def test_five_training_steps_equal_a_plain_transformers_loop(
         if isinstance(event, StepDone):
             events.append(event)
 
-    fit(ours, new, examples, None, config, "float64", listen, lambda: None)
+    state = TrainingState(ours, new, config, plan(len(examples.store), config))
+    fit(state, examples, None, config, "float64", listen, lambda: None)
 
     reference = copy.deepcopy(theirs).train()
     for module in reference.modules():
@@ -279,13 +281,13 @@ def test_cutting_a_step_changes_nothing_dropout_on(theirs: torch.nn.Module, toke
     for budget in (100_000, tokens_per_pass):
         ours = ours_from(theirs).train()
         config = TrainConfig(tokens_per_pass=budget)
-        loss = accumulate(ours, examples, texts, 4, config, "float64", torch.device("cpu"))
+        loss = accumulate(ours, examples, texts, 4, config, "float64")
         gradients.append((loss, {name: p.grad for name, p in ours.named_parameters()}))
     (whole, expected), (cut, found) = gradients
     assert cut == pytest.approx(whole, abs=1e-12)
     assert max(float((expected[name] - found[name]).abs().max()) for name in expected) < 1e-12
     ours = ours_from(theirs).train()
-    another = accumulate(ours, examples, texts, 5, TrainConfig(), "float64", torch.device("cpu"))
+    another = accumulate(ours, examples, texts, 5, TrainConfig(), "float64")
     assert abs(another - whole) > 1e-6  # dropout was on: another step drops other units
 
 

@@ -12,8 +12,8 @@ from whet.encoder.network import Encoder, EncoderSpec
 from whet.errors import ConfigError
 from whet.training.events import Evaluated, Note, StepDone, TrainingDone, TrainingStarted
 from whet.training.listeners import LiveProgress, MetricsLog, PlainProgress, clock
-from whet.training.loop import n_epochs
-from whet.training.optimizer import parameter_groups, rate_factor
+from whet.training.loop import planned_epochs
+from whet.training.optimizer import Schedule, parameter_groups, warmup_then_linear
 
 SPEC = EncoderSpec(101, 31, 2, 22, 3, 2, 29, "gelu", 1e-12, 0.1, 0.02)
 METRICS = {"n": 7, "accuracy": 0.5, "macro_f1": 0.4, "mcc": 0.1, "nll": 0.7, "confusion": [[1]]}
@@ -26,10 +26,22 @@ def test_rates_are_those_of_transformers(n_steps: int, warmup: float) -> None:
     transformers = pytest.importorskip("transformers")
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = transformers.get_linear_schedule_with_warmup(optimizer, math.ceil(warmup * n_steps), n_steps)
+    schedule = warmup_then_linear(n_steps, warmup)
+    assert schedule.n_steps == n_steps
     for step in range(n_steps):
-        assert rate_factor(step, n_steps, warmup) == pytest.approx(theirs.get_last_lr()[0], abs=1e-15)
+        assert schedule.share(step) == pytest.approx(theirs.get_last_lr()[0], abs=1e-15)
         optimizer.step()
         theirs.step()
+
+
+def test_a_shortened_schedule_keeps_its_past_and_falls_in_a_line() -> None:
+    whole = warmup_then_linear(100, 0.1)
+    shorter = whole.ending_at(50, 40)
+    assert [shorter.share(step) for step in (5, 10, 39)] == [whole.share(step) for step in (5, 10, 39)]
+    assert shorter.n_steps == 50
+    assert shorter.share(45) == pytest.approx(whole.share(40) / 2)
+    assert whole.ending_at(40, 40).n_steps == 40
+    assert whole.ending_at(8, 5) == Schedule(((0, 0.0), (5, 0.5), (8, 0.0)))
 
 
 def test_groups_decay_what_trainer_decays_and_every_parameter_once() -> None:
@@ -53,7 +65,7 @@ def test_groups_decay_what_trainer_decays_and_every_parameter_once() -> None:
     [(10_000, {}, 3), (320, {}, 10), (1600, {}, 6), (320, {"min_steps": 0}, 3), (10, {"epochs": 20}, 20)],
 )
 def test_small_data_gets_more_epochs(n_texts: int, settings: dict[str, int], expected: int) -> None:
-    assert n_epochs(n_texts, make_config(settings)) == expected
+    assert planned_epochs(n_texts, make_config(settings)) == expected
 
 
 def test_all_bad_settings_are_named_at_once_with_the_nearest() -> None:

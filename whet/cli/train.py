@@ -1,5 +1,6 @@
 """`whet train`"""
 
+import time
 from typing import Annotated
 
 import typer
@@ -9,9 +10,9 @@ MORE = "More options"
 
 def command(
     file: Annotated[
-        str,
+        str | None,
         typer.Argument(help="CSV, TSV, JSON lines, Parquet, a GLUE or `datasets` folder, or hf:owner/name."),
-    ],
+    ] = None,
     dev: Annotated[
         str | None, typer.Option(help="Rows to choose the best epoch by; else some are held out.")
     ] = None,
@@ -20,7 +21,9 @@ def command(
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
     pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,
-    model: Annotated[str, typer.Option(help="mini, a folder, or a hub name@revision.")] = "mini",
+    model: Annotated[
+        str | None, typer.Option(help="mini, a folder, or a hub name@revision. (default: mini)")
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the rows. (default: 3, more on small data)")
     ] = None,
@@ -35,6 +38,9 @@ def command(
         int | None, typer.Option(help="Split, new weights, order and dropout. (default: 0)")
     ] = None,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Run folder. (default: runs/FILE)")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, which was stopped or died.")
+    ] = False,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,6 +50,10 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the run in --out.", rich_help_panel=MORE)
     ] = False,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="90s, 10m, 1h30m: fit the schedule to it.", rich_help_panel=MORE),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda ...", rich_help_panel=MORE)] = None,
     precision: Annotated[
         str | None, typer.Option(help="auto, float32, bf16, float64", rich_help_panel=MORE)
@@ -54,8 +64,12 @@ def command(
     ] = False,
 ) -> None:
     """Fine-tune an encoder on labelled rows and write a run folder."""
+    began = time.monotonic()
     from whet.config import parse_settings
+    from whet.errors import UsageError
 
+    if file is None and not resume:
+        raise UsageError("Name the data: whet train FILE. (whet train --help)")
     given = {
         "epochs": epochs,
         "learning_rate": lr,
@@ -66,7 +80,10 @@ def command(
         "precision": precision,
         "threads": threads,
     }
-    settings = parse_settings(set_ or [], {key: value for key, value in given.items() if value is not None})
+    timed = [] if time_limit is None else [f"time_limit={time_limit}"]
+    settings = parse_settings(
+        [*timed, *(set_ or [])], {key: value for key, value in given.items() if value is not None}
+    )
 
     from whet import api
     from whet.cli.tables import print_training
@@ -82,7 +99,9 @@ def command(
         model=model,
         out=out,
         overwrite=overwrite,
+        resume=resume,
         quiet=quiet,
+        began=began,
         **settings,
     )
     print_training(run.folder, run.manifest)

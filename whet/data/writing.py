@@ -5,13 +5,13 @@ import io
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from whet.examples import LabelPrediction
+from whet.files import file_beside
 
 Write = Callable[[Sequence[Mapping[str, Any]], Sequence[LabelPrediction]], None]
 
@@ -29,19 +29,11 @@ def open_writer(to: str | os.PathLike[str] | None, labels: Sequence[str]) -> Ite
         return
     target = Path(to).expanduser()
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            if target.suffix == ".csv":
-                yield _CsvWriter(file, labels)
-            else:
-                yield lambda rows, predictions: _write_json(file, rows, predictions, labels)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).chmod(0o644)
-        os.replace(beside, target)
-    finally:
-        Path(beside).unlink(missing_ok=True)
+    with file_beside(target, newline="") as file:
+        if target.suffix == ".csv":
+            yield _CsvWriter(file, labels)
+        else:
+            yield lambda rows, predictions: _write_json(file, rows, predictions, labels)
 
 
 def _joined(rows: Sequence[Mapping[str, Any]], answers: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

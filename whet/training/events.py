@@ -19,6 +19,8 @@ class TrainingStarted:
     n_steps: int
     n_epochs: int
     n_rows: int
+    steps_done: int = 0  # in earlier sittings
+    seconds_done: float = 0.0
 
 
 @final
@@ -56,5 +58,34 @@ class TrainingDone:
     seconds: float  # of training, evaluation left out
 
 
-Event = Note | TrainingStarted | StepDone | Evaluated | TrainingDone
+@final
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint is on the disk."""
+
+    step: int
+    seconds: float  # it took
+    next_in: float  # seconds, at the earliest
+
+
+@final
+@dataclass(frozen=True)
+class Replanned:
+    """The schedule was shortened to meet a time limit."""
+
+    n_steps: int
+    n_epochs: int
+
+
+@final
+@dataclass(frozen=True)
+class Warned:
+    """The doctor noticed something: one line, with what to do."""
+
+    step: int
+    sign: str  # a short name of what was noticed
+    text: str
+
+
+Event = Note | TrainingStarted | StepDone | Evaluated | Saved | Replanned | Warned | TrainingDone
 Listener = Callable[[Event], None]

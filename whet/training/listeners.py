@@ -1,16 +1,27 @@
 """Those who listen to a training run: the progress bar, its plain form off a terminal, and the log."""
 
+import io
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from whet.training.events import Evaluated, Event, Note, StepDone, TrainingDone, TrainingStarted
+from whet.training.events import (
+    Evaluated,
+    Event,
+    Note,
+    Replanned,
+    Saved,
+    StepDone,
+    TrainingDone,
+    TrainingStarted,
+    Warned,
+)
 
 _LINES_EVERY = 10.0  # seconds between lines off a terminal
 _SMOOTHING = 0.95  # of the loss that is shown
@@ -27,8 +38,10 @@ def progress(stream: IO[str] | None = None) -> "LiveProgress | PlainProgress":
 class PlainProgress:
     """Notes as they come, a line every ten seconds, a line an evaluation."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], stamp: Callable[[], str] = lambda: "") -> None:
+        """stamp gives what each line begins with."""
         self._stream = stream
+        self._stamp = stamp
         self._rate = _Rate()
         self._last = time.monotonic()
 
@@ -46,6 +59,10 @@ class PlainProgress:
             case Evaluated():
                 self._last = now
                 self._print(evaluation_line(event, self._rate.n_epochs))
+            case Warned():
+                self._print(warning_line(event))
+            case Replanned():
+                self._print(replanned_line(event))
             case TrainingDone():
                 self._print(done_line(event))
             case _:
@@ -55,7 +72,7 @@ class PlainProgress:
         """Nothing is held open."""
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        print(self._stamp() + line, file=self._stream, flush=True)
 
 
 @final
@@ -81,7 +98,9 @@ class LiveProgress:
             case Note():
                 self._console.print(event.text, markup=False, soft_wrap=True)
             case TrainingStarted():
-                self._task = self._bar.add_task("", total=event.n_steps)
+                if self._task is not None:  # the run begins once more
+                    self._bar.remove_task(self._task)
+                self._task = self._bar.add_task("", total=event.n_steps, completed=event.steps_done)
                 self._bar.start()
             case StepDone() if self._task is not None:
                 self._bar.update(
@@ -90,6 +109,11 @@ class LiveProgress:
             case Evaluated():
                 self._score = f"  dev {event.metrics['accuracy']:.3f}"
                 self._bar.console.print(evaluation_line(event, self._rate.n_epochs), markup=False)
+            case Warned():
+                self._console.print(warning_line(event), markup=False, soft_wrap=True)
+            case Replanned() if self._task is not None:
+                self._bar.update(self._task, total=event.n_steps)
+                self._console.print(replanned_line(event), markup=False, soft_wrap=True)
             case TrainingDone():
                 self.close()
                 self._console.print(done_line(event), markup=False)
@@ -103,39 +127,71 @@ class LiveProgress:
 
 @final
 class MetricsLog:
-    """metrics.jsonl: one line for a logged step or an evaluation, written as they come."""
+    """metrics.jsonl: one line for a logged step or an evaluation, written as they come.
+
+    No time stands in it, so that a resumed run's is the same as an uninterrupted one's; times are in
+    train.log."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.aside = path.with_name("metrics.collapsed.jsonl")
         self._every = 1
-        self._steps = 0
 
     def __call__(self, event: Event) -> None:
         match event:
             case TrainingStarted():
                 self._every = max(1, event.n_steps // _MOST_LOGGED)
             case StepDone() if event.step % self._every == 0:
-                self._write({"event": "step", **vars(event)})
+                self._write({"event": "step", **_without_time(event)})
             case Evaluated():
                 figures = {
                     name: value for name, value in event.metrics.items() if isinstance(value, float | int)
                 }
-                self._write(
-                    {
-                        "event": "evaluation",
-                        "step": event.step,
-                        "epoch": event.epoch,
-                        "is_kept": event.is_kept,
-                        "seconds": event.seconds,
-                        "dev": figures,
-                    }
-                )
+                self._write({"event": "evaluation", **_without_time(event), "metrics": None, "dev": figures})
             case _:
                 pass
 
+    def cut(self, n_bytes: int) -> None:
+        """Forget what was logged after a checkpoint was written."""
+        if self._path.exists():
+            with self._path.open("r+b") as file:
+                file.truncate(n_bytes)
+
+    def set_aside(self) -> None:
+        """Keep what an attempt that collapsed has logged under another name."""
+        if self._path.exists():
+            self._path.replace(self.aside)
+
     def _write(self, line: Mapping[str, Any]) -> None:
+        kept = {key: value for key, value in line.items() if value is not None}
         with self._path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json.dumps(kept, ensure_ascii=False) + "\n")
+
+
+@final
+class RunLog:
+    """train.log: what a person reads afterwards, with the time of day (UTC)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held = io.StringIO()
+        self._plain = PlainProgress(self._held, lambda: time.strftime("%Y-%m-%d %H:%M:%S  ", time.gmtime()))
+
+    def __call__(self, event: Event) -> None:
+        self._plain(event)
+        if isinstance(event, Saved):
+            took = f"checkpoint at step {event.step}, written in {event.seconds:.1f} s"
+            self._plain(Note(f"{took}; the next in {event.next_in:.0f} s"))
+        lines = self._held.getvalue()
+        if lines:
+            self._held.seek(0)
+            self._held.truncate()
+            with self._path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(lines)
+
+
+def _without_time(event: StepDone | Evaluated) -> dict[str, Any]:
+    return {key: value for key, value in vars(event).items() if key != "seconds"}
 
 
 class _Rate:
@@ -143,11 +199,15 @@ class _Rate:
 
     def __init__(self) -> None:
         self.n_steps = self.n_epochs = self._step = self._tokens = 0
-        self._loss = self._weight = self._seconds = 0.0
+        self._loss = self._weight = self._seconds = self._before = 0.0
 
     def __call__(self, event: Event) -> None:
         match event:
             case TrainingStarted():
+                self.n_steps, self.n_epochs = event.n_steps, event.n_epochs
+                self._loss = self._weight = 0.0
+                self._tokens, self._before = 0, event.seconds_done
+            case Replanned():
                 self.n_steps, self.n_epochs = event.n_steps, event.n_epochs
             case StepDone():
                 self._loss = _SMOOTHING * self._loss + (1 - _SMOOTHING) * event.loss
@@ -159,7 +219,8 @@ class _Rate:
 
     def line(self) -> str:
         left = self._seconds / self._step * (self.n_steps - self._step)
-        rate = self._tokens / self._seconds if self._seconds else 0.0
+        seconds = self._seconds - self._before
+        rate = self._tokens / seconds if seconds else 0.0
         return f"loss {self._loss / self._weight:.3f}  {rate:,.0f} tokens/s  {clock(left)} left"
 
 
@@ -170,6 +231,14 @@ def evaluation_line(event: Evaluated, n_epochs: int) -> str:
         f"{figures['macro_f1']:.4f}  MCC {figures['mcc']:.4f}  loss {figures['nll']:.4f}"
         f"{'  (kept)' if event.is_kept else ''}"
     )
+
+
+def warning_line(event: Warned) -> str:
+    return f"Doctor, step {event.step}: {event.text}"
+
+
+def replanned_line(event: Replanned) -> str:
+    return f"The time limit is near: {event.n_steps:,} steps now, the rate falling to 0 by then."
 
 
 def done_line(event: TrainingDone) -> str:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, final
 
 import numpy as np
@@ -18,7 +19,8 @@ from whet.predictor import Predictor
 from whet.text.batches import cut_by_tokens, pack_texts, plan_epoch
 from whet.text.store import TokenStore
 from whet.training.events import Evaluated, Listener, StepDone, TrainingDone, TrainingStarted
-from whet.training.optimizer import make_optimizer, parameter_groups, rate_factor
+from whet.training.optimizer import Schedule, warmup_then_linear
+from whet.training.state import TrainingState
 
 _EPOCHS, _MOST_EPOCHS = 3, 10  # without a number from the user: the usual, and what min_steps can ask for
 
@@ -42,7 +44,7 @@ class NonFiniteLoss(TrainingError):
         self.texts = texts
 
 
-def n_epochs(n_texts: int, config: TrainConfig) -> int:
+def planned_epochs(n_texts: int, config: TrainConfig) -> int:
     """`epochs`, or 3, or more where small data would give fewer than `min_steps` steps."""
     if config.epochs is not None:
         return config.epochs
@@ -50,77 +52,104 @@ def n_epochs(n_texts: int, config: TrainConfig) -> int:
     return max(_EPOCHS, min(math.ceil(config.min_steps / steps), _MOST_EPOCHS))
 
 
+def plan(n_texts: int, config: TrainConfig) -> Schedule:
+    """Every step of the run, before a time limit cuts it."""
+    n_steps = planned_epochs(n_texts, config) * math.ceil(n_texts / config.batch_size)
+    return warmup_then_linear(n_steps, config.warmup)
+
+
 def fit(
-    model: TextModel,
-    new: frozenset[str],
+    state: TrainingState,
     train: Examples,
     dev: Examples | None,
     config: TrainConfig,
     precision: str,
     emit: Listener,
-    keep: Callable[[], None],
-) -> TrainingDone:
-    """Train `model` in place. `keep` is called at the end of each epoch whose dev score is not worse than the
-    best one so far by more than a standard error (at the end of every epoch without dev); the last call is
-    the model that the caller saves. So a difference that may be noise goes to the epoch trained longer.
+    pause: Callable[[], None],
+) -> None:
+    """Train from where `state` stands to the end of its schedule.
 
-    `new` names the parameters that take the head's rate; precision is float32, bf16 or float64.
+    An epoch's weights are kept where its dev score is not worse than the best one so far by more than a
+    standard error (at the end of every epoch without dev). So a difference that may be noise goes to the
+    epoch trained longer. `pause` is called wherever the state is whole: it may save it, shorten the
+    schedule, or end the run by an exception. precision is float32, bf16 or float64.
     Raises NonFiniteLoss at the first loss that is not finite.
     """
-    device = next(model.parameters()).device
-    groups = parameter_groups(model, new, config)
-    optimizer = make_optimizer(groups, config)
-    parameters = [parameter for group in groups for parameter in group["params"]]
-    epochs = n_epochs(len(train.store), config)
-    n_steps = epochs * math.ceil(len(train.store) / config.batch_size)
-    emit(TrainingStarted(n_steps, epochs, len(train.store)))
+    progress = state.progress
+    steps_per_epoch = math.ceil(len(train.store) / config.batch_size)
+    n_steps = progress.schedule.n_steps
+    n_epochs = math.ceil(n_steps / steps_per_epoch)
+    emit(TrainingStarted(n_steps, n_epochs, len(train.store), progress.step, progress.seconds))
+    pause()
+    while progress.step < progress.schedule.n_steps or progress.epochs_done * steps_per_epoch < progress.step:
+        epoch = progress.epochs_done + 1
+        done = (
+            progress.step - progress.epochs_done * steps_per_epoch
+        )  # steps of this epoch, in an earlier sitting
+        state.model.train()
+        for texts in islice(plan_epoch(train.store, config.batch_size, config.seed, epoch), done, None):
+            if progress.step >= progress.schedule.n_steps:
+                break
+            emit(train_step(state, train, texts, epoch, config, precision))
+            pause()
+        evaluated = _evaluate(state, dev, epoch, config, precision, pause)
+        progress.epochs_done = epoch
+        if evaluated is not None:
+            emit(evaluated)
+        pause()
+    emit(TrainingDone(progress.step, progress.n_tokens, progress.best_epoch, progress.seconds))
 
-    step, n_tokens, seconds = 0, 0, 0.0
-    best = -math.inf
-    best_epoch = 0
-    for epoch in range(1, epochs + 1):
-        model.train()
-        for texts in plan_epoch(train.store, config.batch_size, config.seed, epoch):
-            began = time.perf_counter()
-            factor = rate_factor(step, n_steps, config.warmup)
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * factor
-            step += 1
-            loss = accumulate(model, train, texts, step, config, precision, device)
-            norm = _clip(parameters, config.clip_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            step_tokens = int(train.store.lengths[texts].sum())
-            n_tokens += step_tokens
-            seconds += time.perf_counter() - began
-            emit(
-                StepDone(
-                    step=step,
-                    epoch=epoch,
-                    loss=loss,
-                    gradient_norm=norm,
-                    learning_rate=config.learning_rate * factor,
-                    head_learning_rate=config.head_learning_rate * factor,
-                    n_texts=len(texts),
-                    n_tokens=step_tokens,
-                    seconds=seconds,
-                )
-            )
-        if dev is None:
-            best_epoch = epoch
-            keep()
-            continue
-        metrics = model.task.metrics(Predictor(model, precision).logits(dev.store), dev.targets)
-        score, noise = _standing(metrics, config)
-        is_kept = score >= best - noise
-        if is_kept:
-            best_epoch = epoch
-            keep()
-        best = max(best, score)
-        emit(Evaluated(step, epoch, metrics, is_kept, seconds))
-    done = TrainingDone(step, n_tokens, best_epoch, seconds)
-    emit(done)
-    return done
+
+def train_step(
+    state: TrainingState, train: Examples, texts: np.ndarray, epoch: int, config: TrainConfig, precision: str
+) -> StepDone:
+    """One step: its gradient, clipped, and AdamW at the schedule's rate."""
+    began = time.perf_counter()
+    progress = state.progress
+    share = progress.schedule.share(progress.step)
+    for group in state.optimizer.param_groups:
+        group["lr"] = group["peak"] * share
+    loss = accumulate(state.model, train, texts, progress.step + 1, config, precision)
+    norm = _clip(state.parameters, config.clip_norm)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    n_tokens = int(train.store.lengths[texts].sum())
+    progress.step += 1
+    progress.n_tokens += n_tokens
+    progress.seconds += time.perf_counter() - began
+    return StepDone(
+        step=progress.step,
+        epoch=epoch,
+        loss=loss,
+        gradient_norm=norm,
+        learning_rate=config.learning_rate * share,
+        head_learning_rate=config.head_learning_rate * share,
+        n_texts=len(texts),
+        n_tokens=n_tokens,
+        seconds=progress.seconds,
+    )
+
+
+def _evaluate(
+    state: TrainingState,
+    dev: Examples | None,
+    epoch: int,
+    config: TrainConfig,
+    precision: str,
+    pause: Callable[[], None],
+) -> Evaluated | None:
+    """Look at dev, and keep the weights where that is due."""
+    if dev is None:
+        state.keep(epoch)
+        return None
+    progress, model = state.progress, state.model
+    metrics = model.task.metrics(Predictor(model, precision).logits(dev.store, pause), dev.targets)
+    score, noise = _standing(metrics, config)
+    is_kept = score >= progress.best_score - noise
+    if is_kept:
+        state.keep(epoch)
+    progress.best_score = max(progress.best_score, score)
+    return Evaluated(progress.step, epoch, metrics, is_kept, progress.seconds)
 
 
 def accumulate(
@@ -130,11 +159,11 @@ def accumulate(
     step: int,
     config: TrainConfig,
     precision: str,
-    device: torch.device,
 ) -> float:
     """Add the gradient of one step's mean loss to the parameters, piece by piece; -> that loss in nats.
 
     Each piece's sum is divided by the weight of the whole step, so where the pieces are cut cannot matter."""
+    device = next(model.parameters()).device
     targets = torch.from_numpy(train.targets[texts])
     weight = model.task.weight(targets)
     total = 0.0

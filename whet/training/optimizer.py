@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -35,10 +37,33 @@ def make_optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.o
     )
 
 
-def rate_factor(step: int, n_steps: int, warmup: float) -> float:
-    """The share of the peak rate at step 0, 1, ...: up from 0 over ceil(warmup * n_steps) steps, then down
-    in a line to 0 at n_steps; as transformers' get_linear_schedule_with_warmup."""
+@final
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate as a share of its peak: straight lines between points (step, share)."""
+
+    points: tuple[tuple[int, float], ...]
+
+    @property
+    def n_steps(self) -> int:
+        return self.points[-1][0]
+
+    def share(self, step: int) -> float:
+        """Of the peak rate, at step 0, 1, ..."""
+        steps, shares = zip(*self.points, strict=True)
+        return float(np.interp(step, steps, shares))
+
+    def ending_at(self, n_steps: int, step: int) -> "Schedule":
+        """The same up to `step`, then in a line to 0 at n_steps; where that is `step`, the end."""
+        past = (*(point for point in self.points if point[0] < step), (step, self.share(step)))
+        return Schedule(past if n_steps <= step else (*past, (n_steps, 0.0)))
+
+
+def warmup_then_linear(n_steps: int, warmup: float) -> Schedule:
+    """Up from 0 over ceil(warmup * n_steps) steps, then down in a line to 0 at n_steps; as transformers'
+    get_linear_schedule_with_warmup."""
     rising = math.ceil(warmup * n_steps)
-    if step < rising:
-        return step / rising
-    return max(0.0, (n_steps - step) / max(1, n_steps - rising))
+    if rising == 0:
+        return Schedule(((0, 1.0), (n_steps, 0.0)))
+    top = ((0, 0.0), (rising, 1.0))
+    return Schedule(top if rising == n_steps else (*top, (n_steps, 0.0)))

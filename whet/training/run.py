@@ -1,214 +1,163 @@
-"""One training run from data to run folder: the order of things, and nothing else."""
+"""A training run, begun or gone on with: what is read, what must agree, and what the manifest says."""
 
 import datetime
 import os
-import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
-import numpy as np
 import torch
 
-from whet.artifact import load_model, save_model
-from whet.card import model_card
-from whet.checkpoints.loading import open_checkpoint
-from whet.checkpoints.locate import locate
-from whet.config import TrainConfig
-from whet.data.writing import open_writer
-from whet.encoder.device import resolve_device, resolve_precision
-from whet.encoder.memory import keep_freed_memory
-from whet.errors import CheckpointError, TrainingError
-from whet.evaluation import Evaluation, evaluate_store
-from whet.model import TextModel, TextRules, start_model
-from whet.predictor import Predictor
-from whet.runs import RunFolder, check_out, create_run_folder, versions
-from whet.tasks.classification import Classification
-from whet.text.tokens import Tokeniser
-from whet.training.data import Named, Part, TrainingData, examples, read_training_data
-from whet.training.events import Event, Listener, Note, TrainingDone
-from whet.training.listeners import MetricsLog
-from whet.training.loop import Examples, NonFiniteLoss, fit
+from whet.errors import RunError
+from whet.files import checksum
+from whet.runs import RunFolder, check_out, create_run_folder, read_manifest, run_to_resume, versions
+from whet.training.events import Listener, Note
+from whet.training.prepare import Prepared, Request, prepare
+from whet.training.sitting import Sitting
 
-_SAMPLE = 5000  # texts that are looked at to say how many will be cut
-
-
-@final
-@dataclass(frozen=True)
-class Request:
-    """Everything that a user can ask of a training run."""
-
-    named: Named
-    config: TrainConfig
-    model: str = "mini"
-    out: str | None = None
-    overwrite: bool = False
+_CHECKPOINT_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 def run_training(request: Request, listen: Listener) -> RunFolder:
     """Train and write the run folder. Raises WhetError; data and checkpoint are read before the folder is
     made, so a mistake in either leaves nothing behind."""
-    config = request.config
     check_out(request.out, request.overwrite)
-
-    def say(text: str) -> None:
-        listen(Note(text))
-
-    keep_freed_memory()
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    device = resolve_device(config.device)
-    precision = resolve_precision(config.precision, device)
-    data = read_training_data(request.named, config, say)
-    location = locate(request.model)
-    checkpoint = open_checkpoint(location.folder)
-    tokeniser = Tokeniser.load(checkpoint.folder)
-    if tokeniser.vocab_size > checkpoint.spec.vocab_size:
-        raise CheckpointError(
-            f"{location.folder}: the tokeniser has {tokeniser.vocab_size} words and the encoder "
-            f"{checkpoint.spec.vocab_size}; they do not belong together."
-        )
-    columns = data.columns
-    rules = TextRules(config.max_length, config.cut, columns.text, columns.pair, columns.label)
-    task = Classification(data.labels, config.positive_label)
-    start = start_model(checkpoint, task, tokeniser, rules, config.seed, config.dropout)
-    say(f"Encoder: {location.name} ({_millions(start.model)} M parameters).")
-    for note in start.notes:
-        say(note)
-    train = examples(data.train, columns, tokeniser, rules)
-    dev = None if data.dev is None else examples(data.dev, columns, tokeniser, rules)
-    _say_cut(train, rules, say)
-
-    folder = create_run_folder(request.out, _stem(request.named.data), request.overwrite)
-    say(
-        f"Run folder: {folder.path}. Computing in {precision} on {device}, {torch.get_num_threads()} threads."
-    )
-    manifest = _manifest(request, data, location.name, device, precision)
-    folder.write(manifest | {"status": "running"})
-    log = MetricsLog(folder.metrics)
-
-    def emit(event: Event) -> None:
-        log(event)
-        listen(event)
-
-    model = start.model.to(device)
-    if precision == "float64":
-        model = model.double()
+    prepared = prepare(request, lambda text: listen(Note(text)))
+    start = prepared.start(request.config, lambda text: listen(Note(text)))
+    folder = create_run_folder(request.out, stem(request.named.data), request.overwrite)
     try:
-        done = fit(model, start.new, train, dev, config, precision, emit, lambda: _keep(model, folder))
-        finished = _finish(request, data, dev, folder, done)
-    except NonFiniteLoss as error:
-        folder.write(manifest | {"status": "failed"})
-        raise TrainingError(_non_finite_message(error, data.train, config, folder)) from None
-    except BaseException:
-        folder.write(manifest | {"status": "stopped"})
-        kept = f"the last kept epoch is in {folder.best}" if folder.best.exists() else "no epoch was done yet"
-        say(f"Stopped; {kept}.")
-        raise
-    folder.write(manifest | {"status": "finished"} | finished)
-    shutil.rmtree(folder.best.parent)
+        sitting = Sitting(request, prepared, folder, _manifest(request, prepared), listen)
+        sitting.begin(start)
+    finally:
+        folder.release()
     return folder
 
 
-def _keep(model: TextModel, folder: RunFolder) -> None:
-    save_model(model, folder.best)
+def resume_training(request: Request, given: Mapping[str, Any], listen: Listener) -> RunFolder:
+    """Go on with a run that was stopped or died, with the configuration that it was begun with.
+
+    `given` are the settings and names that the caller gave; they must be the run's own. A finished run is
+    left as it is. Raises RunError where there is no such run, where another process is at work in it, or
+    where options or data differ (all differences at once)."""
+    folder = run_to_resume(request.out, None if request.named.data is None else stem(request.named.data))
+    folder.claim()
+    try:
+        manifest = read_manifest(folder.path)
+        if manifest.get("status") == "finished":
+            folder.finish()
+            listen(Note(f"{folder.path} is finished already; nothing is left to do."))
+            return folder
+        request = _as_begun(request, given, manifest, folder.path)
+        if manifest["threads"] != torch.get_num_threads():
+            torch.set_num_threads(manifest["threads"])
+        prepared = prepare(request, lambda text: listen(Note(text)))
+        start = prepared.start(request.config, lambda text: listen(Note(text)))
+        _check_same_data(manifest, prepared, folder.path)
+        _say_versions(manifest, listen)
+        folder.tidy()
+        Sitting(request, prepared, folder, manifest, listen).resume(start)
+    finally:
+        folder.release()
+    return folder
 
 
-def _finish(
-    request: Request, data: TrainingData, dev: Examples | None, folder: RunFolder, done: TrainingDone
-) -> dict[str, Any]:
-    """Score the kept epoch and put the model in place; -> what the manifest gains."""
-    best = load_model(folder.best).to(resolve_device(request.config.device))
-    results, dev_evaluation = _results(best, data, dev, folder, done)
-    metrics = None if dev_evaluation is None else dev_evaluation.metrics
-    source = Path(data.train.table.source).name
-    dev_name = "held out" if data.dev_is_held_out else "dev"
-    card = model_card(request.model, data.labels, source, metrics, dev_name)
-    return {"results": results, "sha256": save_model(best, folder.model, card)}
-
-
-def _results(
-    model: TextModel, data: TrainingData, dev: Examples | None, folder: RunFolder, done: TrainingDone
-) -> tuple[dict[str, Any], Evaluation | None]:
-    """Final figures, in float32 as they will be reproduced, and the dev predictions."""
-    predictor = Predictor(model)
-    results: dict[str, Any] = {
-        "best_epoch": done.best_epoch,
-        "steps": done.n_steps,
-        "training_tokens": done.n_tokens,
-        "training_seconds": done.seconds,
-    }
-    dev_evaluation = None
-    if dev is not None and data.dev is not None:
-        dev_evaluation, logits = evaluate_store(
-            predictor, model.task, dev.store, dev.targets, data.dev.table.source
-        )
-        with open_writer(folder.dev_predictions, data.labels) as write:
-            write(data.dev.table.take(data.dev.rows).columns.to_pylist(), model.task.decode(logits))
-        results["dev"] = dev_evaluation.metrics
-    if data.test is not None:
-        test = examples(data.test, data.columns, model.tokeniser, model.rules)
-        results["test"] = evaluate_store(
-            predictor, model.task, test.store, test.targets, data.test.table.source
-        )[0].metrics
-    return results, dev_evaluation
-
-
-def _manifest(
-    request: Request, data: TrainingData, model: str, device: torch.device, precision: str
-) -> dict[str, Any]:
-    parts = {"train": data.train, "dev": data.dev, "test": data.test}
-    columns = data.columns
-    return {
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "task": columns.task,
-        "columns": {"text": columns.text, "pair": columns.pair, "label": columns.label},
-        "labels": list(data.labels),
-        "model": model,
-        "data": {name: part.record() for name, part in parts.items() if part is not None},
-        "dev_is_held_out": data.dev_is_held_out,
-        "config": asdict(request.config),
-        "seed": request.config.seed,
-        "device": str(device),
-        "precision": precision,
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-    }
-
-
-def _non_finite_message(error: NonFiniteLoss, train: Part, config: TrainConfig, folder: RunFolder) -> str:
-    places = [train.table.place(int(train.rows[text])) for text in error.texts]
-    shown = ", ".join(places[:8]) + (f" and {len(places) - 8} more" if len(places) > 8 else "")
-    kept = f" The best epoch so far is in {folder.best}." if folder.best.exists() else ""
-    return (
-        f"Step {error.step}: the loss is not finite. Rows: {shown}. Look at these rows; where they are "
-        f"sound, lower the rate (--lr, now {config.learning_rate:g}) or use --precision float32.{kept}"
-    )
-
-
-def _say_cut(train: Examples, rules: TextRules, say: Any) -> None:
-    n_texts = len(train.store)
-    looked_at = np.arange(n_texts)
-    if n_texts > _SAMPLE:
-        looked_at = np.random.default_rng(0).choice(n_texts, _SAMPLE, replace=False)
-    train.store.ensure(looked_at)
-    n_cut = int((train.store.full_lengths > train.store.lengths)[looked_at].sum())
-    if n_cut:
-        of = "the" if n_texts <= _SAMPLE else f"a sample of {_SAMPLE:,}"
-        say(
-            f"{n_cut:,} of {of} training texts ({n_cut / len(looked_at):.1%}) are longer than max_length="
-            f"{rules.max_length} tokens and lose their {rules.cut}."
-        )
-
-
-def _millions(model: TextModel) -> str:
-    return f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f}"
-
-
-def _stem(data: Any) -> str:
+def stem(data: Any) -> str:
+    """What a run of this data is called where the user gives no name."""
     if isinstance(data, str | os.PathLike):
         name = str(data)
         if name.startswith("hf:"):
             return name.removeprefix("hf:").replace("/", "-").replace(":", "-")
         return Path(name).resolve().stem or "run"
     return "run"
+
+
+def _manifest(request: Request, prepared: Prepared) -> dict[str, Any]:
+    data, columns = prepared.data, prepared.data.columns
+    parts = {"train": data.train, "dev": data.dev, "test": data.test}
+    named = request.named
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "task": columns.task,
+        "columns": {"text": columns.text, "pair": columns.pair, "label": columns.label},
+        "labels": list(data.labels),
+        "model": prepared.location.name,
+        "model_sha256": _model_sums(prepared),
+        "named": {
+            **{name: _path(getattr(named, name)) for name in ("data", "dev", "test")},
+            **{name: getattr(named, name) for name in ("task", "text", "pair", "label")},
+        },
+        "data": {name: part.record() for name, part in parts.items() if part is not None},
+        "dev_is_held_out": data.dev_is_held_out,
+        "config": asdict(request.config),
+        "seed": request.config.seed,
+        "device": str(prepared.device),
+        "precision": prepared.precision,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+
+
+def _model_sums(prepared: Prepared) -> dict[str, str]:
+    paths = [prepared.location.folder / name for name in _CHECKPOINT_FILES]
+    return {path.name: checksum(path) for path in paths if path.exists()}
+
+
+def _path(data: Any) -> str | None:
+    """Data that was named, so that another process finds it again; None for data in memory."""
+    return os.fspath(data) if isinstance(data, str | os.PathLike) else None
+
+
+def _as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str, Any], path: Path) -> Request:
+    """The request that the run was begun with; only data may be named anew, and its content is compared."""
+    try:
+        begun = manifest["config"] | manifest["named"] | {"model": manifest["model"]}
+    except (KeyError, TypeError):
+        raise RunError(f"{path / 'run.json'} is no manifest of a run that can be gone on with.") from None
+    differing = [
+        f"{name}: the run has {begun.get(name)!r}, now {value!r}"
+        for name, value in given.items()
+        if begun.get(name) != value
+    ]
+    if differing:
+        raise RunError(
+            f"--resume: these options differ from those that {path} was begun with:\n  "
+            + "\n  ".join(differing)
+            + "\nLeave them out to go on with the run, or begin another with another --out."
+        )
+    if request.named.data is None and begun["data"] is None:
+        raise RunError(f"{path} was trained on data in memory. Pass the same data again, from Python.")
+    named = replace(
+        request.named,
+        **{name: begun[name] for name in ("task", "text", "pair", "label")},
+        **{name: begun[name] for name in ("data", "dev", "test") if getattr(request.named, name) is None},
+    )
+    config = type(request.config)(**manifest["config"])
+    return replace(request, named=named, config=config, model=manifest["model"])
+
+
+def _check_same_data(manifest: Mapping[str, Any], prepared: Prepared, path: Path) -> None:
+    parts = {"train": prepared.data.train, "dev": prepared.data.dev, "test": prepared.data.test}
+    now = {name: part.record() for name, part in parts.items() if part is not None}
+    differing = []
+    for name in parts:
+        then, found = manifest["data"].get(name), now.get(name)
+        if (then is None) != (found is None):
+            differing.append(f"{name}: {'was not there' if then is None else 'is missing'}")
+        elif then is not None and found is not None and then["fingerprint"] != found["fingerprint"]:
+            differing.append(f"{name}: {found['source']} is not what it was ({then['rows']:,} rows then)")
+    if _model_sums(prepared) != manifest["model_sha256"]:
+        differing.append(f"the checkpoint {prepared.location.name} has changed")
+    if differing:
+        raise RunError(
+            f"--resume: what {path} was begun with has changed:\n  "
+            + "\n  ".join(differing)
+            + "\nPut it back to go on with the run, or begin another with another --out."
+        )
+
+
+def _say_versions(manifest: Mapping[str, Any], listen: Listener) -> None:
+    then, now = manifest["versions"], versions()
+    changed = [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]
+    if changed:
+        listen(Note(f"Versions have changed ({', '.join(changed)}): results may differ in the last digits."))

@@ -1,0 +1,293 @@
+"""Stop a run at any moment, go on with it, and get the same bits; issue 3.
+
+The process is really killed: see faults.py. The oracle is a run of the same command that nobody disturbed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance import house
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = ("--epochs", "2", "--batch-size", "8", "--threads", "1", "--precision", "float32", "--quiet")
+
+
+@dataclass
+class Forks:
+    """The process of faults.py, and a folder with data."""
+
+    process: "subprocess.Popen[str]"
+    folder: Path
+    train: tuple[str, ...]
+
+    def run(
+        self, *arguments: str, at: int = 0, how: str = "kill", number: int = signal.SIGTERM
+    ) -> tuple[int, str]:
+        case = {
+            "arguments": arguments, "at": at, "how": how, "signal": int(number), "folder": str(self.folder),
+            "trace": str(self.folder / "trace.txt"), "output": str(self.folder / "output.txt"),
+        }  # fmt: skip
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(case) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        self.moments: list[str] = answer["moments"]
+        return answer["status"], (self.folder / "output.txt").read_text()
+
+    def result(self) -> dict[str, str]:
+        """What must be the same, as sha256."""
+        run = self.folder / "run"
+        names = ["metrics.jsonl", "predictions.dev.jsonl", "model/model.safetensors", "model/config.json"]
+        return {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in names}
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    folder = tmp_path_factory.mktemp("faults")
+    texts, labels = house.sentences(40)
+    house.write_csv(folder / "reviews.csv", {"text": texts, "label": labels})
+    model = house.make_checkpoint(folder / "tiny")
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.acceptance.faults"],
+        cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    train = ("train", str(folder / "reviews.csv"), "--out", "run", "--model", str(model), *SETTINGS)
+    yield Forks(process, folder, train)
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(forks: Forks) -> tuple[dict[str, str], list[str]]:
+    """The result of a run left alone, and the moments that it passed."""
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    status, output = forks.run(*forks.train)
+    assert status == 0, output
+    return forks.result(), forks.moments
+
+
+def go_on(forks: Forks) -> None:
+    """What a user does after a death: --resume; or, where no run was begun, the command again."""
+    begun = (forks.folder / "run" / "run.json").exists()
+    status, output = forks.run(*forks.train, *(["--resume"] if begun else []))
+    assert status == 0, output
+    assert "Traceback" not in output
+
+
+def spread(moments: list[str], n: int) -> list[int]:
+    """n moments, from 1: the kinds in turn, each kind spread over the run."""
+    kinds: dict[str, list[int]] = {}
+    for number, name in enumerate(moments, 1):
+        kinds.setdefault(name.split(" step-")[0], []).append(number)
+    chosen: list[int] = []
+    turn = 0
+    while len(chosen) < n:
+        for places in kinds.values():
+            share = ((turn + 1) * 0.6180339887) % 1.0
+            chosen.append(places[int(share * len(places))])
+        turn += 1
+    return chosen[:n]
+
+
+def kill_and_go_on(forks: Forks, expected: dict[str, str], at: int, name: str, how: str) -> None:
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    status, output = forks.run(*forks.train, at=at, how=how)
+    assert status == -signal.SIGKILL, (at, name, output)
+    go_on(forks)
+    assert forks.result() == expected, f"killed at moment {at}: {name}"
+    manifest = json.loads((forks.folder / "run" / "run.json").read_text())
+    assert manifest["status"] == "finished"
+    left = sorted(path.name for path in (forks.folder / "run").iterdir())
+    assert left == ["metrics.jsonl", "model", "predictions.dev.jsonl", "run.json", "train.log"]
+
+
+def test_a_killed_run_ends_with_the_same_bits(forks: Forks, undisturbed: Any) -> None:
+    """Proof that it can fail: with the moments of the optimiser left out of the checkpoint, or with an epoch
+    begun again from its first step, the weights differ."""
+    expected, moments = undisturbed
+    for at in spread(moments, 5):
+        kill_and_go_on(forks, expected, at, moments[at - 1], "kill")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["kill", "tear"])
+def test_forty_deaths(forks: Forks, undisturbed: Any, how: str) -> None:
+    expected, moments = undisturbed
+    for at in spread(moments, 40):
+        kill_and_go_on(forks, expected, at, moments[at - 1], how)
+
+
+def test_killed_again_and_again(forks: Forks, undisturbed: Any) -> None:
+    """Each sitting lives a little longer than the last; in the end the bits are the same."""
+    expected, _ = undisturbed
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    forks.run(*forks.train, at=30)
+    for _ in range(2):
+        status, output = forks.run(*forks.train, "--resume", at=33)
+        assert status == -signal.SIGKILL, output
+    go_on(forks)
+    assert forks.result() == expected
+
+
+@pytest.mark.parametrize(("number", "expected_status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("kind", ["step", "evaluate"])
+def test_a_stopped_run_says_how_to_go_on_and_does(
+    forks: Forks, undisturbed: Any, number: int, expected_status: int, kind: str
+) -> None:
+    expected, moments = undisturbed
+    at = [place for place, name in enumerate(moments, 1) if name == kind][2]
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    train = [option for option in forks.train if option != "--quiet"]
+    status, output = forks.run(*train, at=at, how="signal", number=number)
+    assert status == expected_status, output
+    assert "all is saved" in output
+    assert "--resume" in output
+    assert json.loads((forks.folder / "run" / "run.json").read_text())["status"] == "stopped"
+    go_on(forks)
+    assert forks.result() == expected
+
+
+def test_no_checkpoint_yet(forks: Forks, undisturbed: Any) -> None:
+    expected, moments = undisturbed
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    status, _ = forks.run(*forks.train, at=moments.index("renamed run.json") + 1)
+    assert status == -signal.SIGKILL
+    train = [option for option in forks.train if option != "--quiet"]
+    status, output = forks.run(*train, "--resume")
+    assert status == 0, output
+    assert "begins anew" in output
+    assert forks.result() == expected
+
+
+def test_a_finished_run_is_left_alone(forks: Forks, undisturbed: Any) -> None:
+    expected, _ = undisturbed
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    assert forks.run(*forks.train)[0] == 0
+    before = (forks.folder / "run" / "run.json").read_bytes()
+    status, output = forks.run(*[option for option in forks.train if option != "--quiet"], "--resume")
+    assert status == 0, output
+    assert "finished already" in output
+    assert forks.result() == expected
+    assert (forks.folder / "run" / "run.json").read_bytes() == before
+
+
+def test_what_differs_is_listed_and_nothing_is_lost(forks: Forks, undisturbed: Any) -> None:
+    expected, moments = undisturbed
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    forks.run(*forks.train, at=moments.index("flipped last") + 9)
+    status, output = forks.run(*forks.train, "--resume", "--lr", "1e-4", "--seed", "5", "--text", "label")
+    assert status == 1, output
+    for part in ("learning_rate", "5e-05", "0.0001", "seed", "'label'", "begun with"):
+        assert part in output
+    data = forks.folder / "reviews.csv"
+    before = data.read_bytes()
+    try:
+        data.write_bytes(before.replace(b"refund", b"reFund", 1))
+        status, output = forks.run(*forks.train, "--resume")
+        assert status == 1, output
+        assert "train" in output
+        assert "is not what it was" in output
+    finally:
+        data.write_bytes(before)
+    go_on(forks)
+    assert forks.result() == expected
+
+
+def test_resume_without_a_run_names_the_next_step(forks: Forks) -> None:
+    for arguments in (
+        ("train", "--resume", "--out", "nowhere"),
+        ("train", "--resume"),
+        ("train", "x.csv", "--resume"),
+    ):
+        status, output = forks.run(*arguments)
+        assert status == 1, output
+        assert "--out" in output
+        assert "Traceback" not in output
+
+
+def regions(path: Path, n: int) -> list[int]:
+    """n places in a file, the first and the last byte among them."""
+    size = path.stat().st_size
+    return sorted({round(i * (size - 1) / (n - 1)) for i in range(n)})
+
+
+@pytest.mark.slow
+def test_damage_anywhere_in_a_checkpoint_is_noticed_and_the_older_one_used(
+    forks: Forks, undisturbed: Any
+) -> None:
+    """Proof that it can fail: with the comparison of checksums left out, the weights differ."""
+    expected, moments = undisturbed
+    late = [place for place, name in enumerate(moments, 1) if name == "flipped best"][2]
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    forks.run(*forks.train, at=late)
+    run, whole = forks.folder / "run", forks.folder / "whole"
+    shutil.rmtree(whole, ignore_errors=True)
+    shutil.copytree(run, whole, symlinks=True)
+    newest = (run / "checkpoints" / "last").resolve()
+    files = sorted(path.relative_to(run) for path in newest.rglob("*") if path.is_file())
+    assert len(files) >= 7
+    train = [option for option in forks.train if option != "--quiet"]
+    for file in files:
+        for place in regions(whole / file, 5):
+            shutil.rmtree(run)
+            shutil.copytree(whole, run, symlinks=True)
+            with (run / file).open("r+b") as damaged:
+                damaged.seek(place)
+                byte = damaged.read(1)
+                damaged.seek(place)
+                damaged.write(bytes([byte[0] ^ 0x15]))
+            status, output = forks.run(*train, "--resume")
+            assert status == 0, (file, place, output)
+            harmless = forks.result() == expected and byte.isspace() and "is damaged" not in output
+            assert harmless or output.count("is damaged") == 1, (file, place, output)
+            assert "Going on after step" in output, (file, place, output)
+            assert forks.result() == expected, (file, place)
+
+
+def test_one_damaged_byte(forks: Forks, undisturbed: Any) -> None:
+    expected, moments = undisturbed
+    late = [place for place, name in enumerate(moments, 1) if name == "flipped best"][2]
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    forks.run(*forks.train, at=late)
+    file = forks.folder / "run" / "checkpoints" / "last" / "training.safetensors"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    status, output = forks.run(*[option for option in forks.train if option != "--quiet"], "--resume")
+    assert status == 0, output
+    assert "training.safetensors does not match its checksum" in output
+    assert "Going on after step" in output
+    assert forks.result() == expected
+
+
+def test_a_second_process_is_refused_and_told_who_is_there(forks: Forks) -> None:
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    first = house.spawn(*forks.train, "--epochs", "500", cwd=forks.folder)
+    try:
+        for _ in range(600):
+            if (forks.folder / "run" / "run.json").exists():
+                break
+            time.sleep(0.1)
+        for more in ([], ["--overwrite"], ["--resume"]):
+            status, output = forks.run(*forks.train, *more)
+            assert status == 1, output
+            assert f"process {first.pid}" in output, (more, output)
+    finally:
+        first.kill()
+        first.wait()
+    status, output = forks.run(*forks.train, "--overwrite")
+    assert status == 0, output

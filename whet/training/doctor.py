@@ -1,0 +1,129 @@
+"""What goes wrong in fine-tuning, noticed while it happens: one line each, with what to do.
+
+The yardstick is the loss of guessing by the training labels' shares, their entropy H in nats (ln K where K
+labels are even). The bounds below are ours, set so that the sound runs of docs/benchmarks.md stay silent and
+planted failures are named (tests/training/test_doctor.py). Each sign is given once.
+"""
+
+from collections import deque
+from typing import final
+
+import numpy as np
+
+from whet.config import TrainConfig
+from whet.errors import TrainingError
+from whet.tasks.classification import Classification
+from whet.training.events import Evaluated, Event, StepDone, TrainingStarted, Warned
+
+_WINDOW = 12  # steps whose mean loss is compared with that of the steps before them
+_FALLING = 0.99  # of the window before: a loss below this is on its way
+_AT_CHANCE = 0.97  # of H: a loss above this has learnt nothing
+_FEW = 20  # dev rows; a sound model may give fewer one label
+_LATE = 0.4  # share of the steps after which having learnt nothing is a sign
+_TINY_TRAVEL = 1e-3  # rate x steps / 2, about how far AdamW can move a weight; they are some 0.04 wide
+
+
+@final
+class Collapsed(TrainingError):
+    """The model gives every text the same label and has learnt nothing."""
+
+
+@final
+class Doctor:
+    """Listens to one attempt at training."""
+
+    def __init__(
+        self, targets: np.ndarray, task: Classification, config: TrainConfig, may_restart: bool
+    ) -> None:
+        """targets (n_texts,) int64 of the training rows. may_restart: a collapse raises Collapsed, else it is
+        a warning like the others."""
+        shares = np.bincount(targets, minlength=len(task.labels)) / len(targets)
+        self._chance = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+        self._labels = task.labels
+        self._config, self._may_restart = config, may_restart
+        self._n_steps = 0
+        self._losses: deque[float] = deque(maxlen=2 * _WINDOW)
+        self._lowest = self._best_dev = float("inf")
+        self._best_epoch = 0
+        self._given: set[str] = set()
+
+    def __call__(self, event: Event) -> list[Warned]:
+        """What an event shows. Raises Collapsed."""
+        match event:
+            case TrainingStarted():
+                self._n_steps = event.n_steps
+                return []
+            case StepDone():
+                return self._new(event.step, self._after_step(event))
+            case Evaluated():
+                return self._new(event.step, self._after_evaluation(event))
+            case _:
+                return []
+
+    def _new(self, step: int, signs: dict[str, str]) -> list[Warned]:
+        fresh = {sign: text for sign, text in signs.items() if sign not in self._given}
+        self._given |= fresh.keys()
+        return [Warned(step, sign, text) for sign, text in fresh.items()]
+
+    def _after_step(self, event: StepDone) -> dict[str, str]:
+        self._losses.append(event.loss)
+        if len(self._losses) < 2 * _WINDOW:
+            return {}
+        losses, chance, config = np.array(self._losses), self._chance, self._config
+        before, loss = losses.reshape(2, -1).mean(axis=1)
+        self._lowest = min(self._lowest, before)
+        lower = f"Try --lr {config.learning_rate / 4:g}."
+        risen = f"the loss has risen to {loss:.2f}, and guessing costs {chance:.2f} nats"
+        if loss > 1.2 * chance and loss > 1.5 * self._lowest:
+            return {"divergence": f"{risen}: training diverges. {lower}"}
+        if loss > 1.3 * chance and event.step > config.warmup * self._n_steps:
+            return {"rate too high": f"{risen}: the rate is too high. {lower}"}
+        if event.step == round(_LATE * self._n_steps) and loss > max(_AT_CHANCE * chance, _FALLING * before):
+            return self._nothing_learnt(loss)
+        return {}
+
+    def _nothing_learnt(self, loss: float) -> dict[str, str]:
+        config = self._config
+        said = (
+            f"after {_LATE:.0%} of the steps the loss, {loss:.2f}, is that of guessing ({self._chance:.2f})"
+        )
+        if config.learning_rate * self._n_steps / 2 < _TINY_TRAVEL:
+            return {"rate too low": f"{said}, and the rate is low for so few steps. Try --lr 5e-5."}
+        return {
+            "no learning": f"{said}. Do the labels follow from the text? whet check FILE looks for clashes."
+        }
+
+    def _after_evaluation(self, event: Evaluated) -> dict[str, str]:
+        found = self._overfitting(event)
+        confusion = np.array(event.metrics["confusion"])  # true labels as rows
+        predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
+        early = event.step < _LATE * self._n_steps or len(self._losses) < 2 * _WINDOW
+        if early or true.sum() < _FEW or (predicted > 0).sum() != 1 or (true > 0).sum() < 2:
+            return found
+        label = self._labels[int(predicted.argmax())]
+        shares = true[true > 0] / true.sum()
+        chance = float(-(shares * np.log(shares)).sum())
+        loss = float(event.metrics["nll"])
+        said = f"every dev text is given the label '{label}', and its loss, {loss:.2f}, is that of guessing"
+        train = float(np.mean(self._losses))
+        if loss < _AT_CHANCE * chance or train < _AT_CHANCE * self._chance:
+            return found | {
+                "one label": f"every dev text is given the label '{label}', the likeliest so far."
+            }
+        if self._may_restart:
+            raise Collapsed(f"Doctor, step {event.step}: {said}: training has collapsed.")
+        return found | {"collapse": f"{said}. Try a lower --lr, more rows, or other labels."}
+
+    def _overfitting(self, event: Evaluated) -> dict[str, str]:
+        loss = float(event.metrics["nll"])
+        if loss < self._best_dev:
+            self._best_dev, self._best_epoch = loss, event.epoch
+            return {}
+        train = float(np.mean(self._losses)) if self._losses else loss
+        if event.epoch < self._best_epoch + 2 or loss < 1.25 * self._best_dev or train > 0.5 * loss:
+            return {}
+        return {
+            "overfitting": f"the dev loss rose from {self._best_dev:.2f} (epoch {self._best_epoch}) to "
+            f"{loss:.2f} while the training loss fell to {train:.2f}: overfitting. Try --epochs "
+            f"{self._best_epoch}."
+        }

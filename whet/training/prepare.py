@@ -1,0 +1,113 @@
+"""From a request to everything that training needs, in memory: no run folder yet, nothing written."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+import torch
+
+from whet.checkpoints.loading import open_checkpoint
+from whet.checkpoints.locate import Location, locate
+from whet.config import TrainConfig
+from whet.encoder.device import resolve_device, resolve_precision
+from whet.encoder.memory import keep_freed_memory
+from whet.errors import CheckpointError
+from whet.model import TextModel, TextRules, start_model
+from whet.tasks.classification import Classification
+from whet.text.tokens import Tokeniser
+from whet.training.data import Named, TrainingData, examples, read_training_data
+from whet.training.loop import Examples
+
+_SAMPLE = 5000  # texts that are looked at to say how many will be cut
+
+Say = Callable[[str], None]
+
+
+@final
+@dataclass(frozen=True)
+class Request:
+    """Everything that a user can ask of a training run."""
+
+    named: Named
+    config: TrainConfig
+    model: str = "mini"
+    out: str | None = None
+    overwrite: bool = False
+    began: float = field(default_factory=time.monotonic)  # for the time limit
+
+
+@final
+@dataclass(frozen=True)
+class Prepared:
+    """Data, model and place of computing, ready to train."""
+
+    data: TrainingData
+    train: Examples
+    dev: Examples | None
+    rules: TextRules
+    location: Location
+    device: torch.device
+    precision: str
+    tokeniser: Tokeniser
+    task: Classification
+
+    def start(self, config: TrainConfig, say: Say) -> tuple[TextModel, frozenset[str]]:
+        """A model at its first step, the same each time; and the parameters that take the head's rate."""
+        start = start_model(
+            open_checkpoint(self.location.folder),
+            self.task,
+            self.tokeniser,
+            self.rules,
+            config.seed,
+            config.dropout,
+        )
+        millions = sum(parameter.numel() for parameter in start.model.parameters()) / 1e6
+        say(f"Encoder: {self.location.name} ({millions:.1f} M parameters).")
+        for note in start.notes:
+            say(note)
+        model = start.model.to(self.device)
+        return model.double() if self.precision == "float64" else model, start.new
+
+
+def prepare(request: Request, say: Say) -> Prepared:
+    """Read data and tokeniser. Raises WhetError for whatever is wrong with either."""
+    config = request.config
+    keep_freed_memory()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    data = read_training_data(request.named, config, say)
+    location = locate(request.model)
+    checkpoint = open_checkpoint(location.folder)
+    tokeniser = Tokeniser.load(checkpoint.folder)
+    if tokeniser.vocab_size > checkpoint.spec.vocab_size:
+        raise CheckpointError(
+            f"{location.folder}: the tokeniser has {tokeniser.vocab_size} words and the encoder "
+            f"{checkpoint.spec.vocab_size}; they do not belong together."
+        )
+    columns = data.columns
+    rules = TextRules(config.max_length, config.cut, columns.text, columns.pair, columns.label)
+    task = Classification(data.labels, config.positive_label)
+    train = examples(data.train, columns, tokeniser, rules)
+    dev = None if data.dev is None else examples(data.dev, columns, tokeniser, rules)
+    prepared = Prepared(data, train, dev, rules, location, device, precision, tokeniser, task)
+    _say_cut(train, rules, say)
+    return prepared
+
+
+def _say_cut(train: Examples, rules: TextRules, say: Say) -> None:
+    n_texts = len(train.store)
+    looked_at = np.arange(n_texts)
+    if n_texts > _SAMPLE:
+        looked_at = np.random.default_rng(0).choice(n_texts, _SAMPLE, replace=False)
+    train.store.ensure(looked_at)
+    n_cut = int((train.store.full_lengths > train.store.lengths)[looked_at].sum())
+    if n_cut:
+        of = "the" if n_texts <= _SAMPLE else f"a sample of {_SAMPLE:,}"
+        say(
+            f"{n_cut:,} of {of} training texts ({n_cut / len(looked_at):.1%}) are longer than max_length="
+            f"{rules.max_length} tokens and lose their {rules.cut}."
+        )

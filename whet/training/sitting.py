@@ -1,0 +1,249 @@
+"""One process at work on a claimed run folder: train, save now and then, restart once, finish or stop."""
+
+import contextlib
+import math
+import shlex
+import time
+from dataclasses import replace
+from typing import Any, final
+
+import torch
+
+from whet.config import TrainConfig
+from whet.errors import RunError, TrainingError
+from whet.model import TextModel
+from whet.runs import RunFolder
+from whet.training.doctor import Collapsed, Doctor
+from whet.training.events import Event, Listener, Note
+from whet.training.finish import finish
+from whet.training.listeners import MetricsLog, RunLog, clock
+from whet.training.loop import NonFiniteLoss, fit, plan
+from whet.training.prepare import Prepared, Request
+from whet.training.resume import Checkpoints
+from whet.training.state import TrainingState
+from whet.training.stopping import Interruptions
+from whet.training.timing import RESTING, TimeLimit, measure
+
+Start = tuple[TextModel, frozenset[str]]  # a model, and the parameters that take the head's rate
+
+
+@final
+class Sitting:
+    """What a process does with a run, from its first step or from a checkpoint."""
+
+    def __init__(
+        self,
+        request: Request,
+        prepared: Prepared,
+        folder: RunFolder,
+        manifest: dict[str, Any],
+        listen: Listener,
+    ) -> None:
+        self._request, self._prepared, self._folder = request, prepared, folder
+        self._manifest, self._listen = manifest, listen
+        self._metrics, self._log = MetricsLog(folder.metrics), RunLog(folder.log)
+        self._checkpoints = Checkpoints(folder.checkpoints, folder.metrics)
+        self._interruptions = Interruptions()
+        self._limit: TimeLimit | None = None
+        self._elapsed_before = 0.0  # seconds, in earlier sittings
+        self._has_said_saving = False
+
+    def begin(self, start: Start) -> None:
+        """From the first step."""
+        self._go(self._state(start))
+
+    def resume(self, start: Start) -> None:
+        """From the newest checkpoint that is whole, or from the first step where there is none."""
+        self._folder.checkpoints.mkdir(exist_ok=True)
+        state = self._state(start)
+        found = self._checkpoints.newest(self._restarts, self._say)
+        self._metrics.cut(0 if found is None else found.log_bytes)
+        if found is None:
+            self._say("There is no checkpoint yet, so the run begins anew.")
+        else:
+            self._checkpoints.restore(state, found)
+            self._elapsed_before = found.progress.elapsed
+            self._say(f"Going on after step {found.progress.step} of {found.progress.schedule.n_steps}.")
+        self._go(state)
+
+    @property
+    def _config(self) -> TrainConfig:
+        """As asked for, or as changed by a restart."""
+        return replace(self._request.config, **self._manifest.get("restart", {}))
+
+    @property
+    def _restarts(self) -> int:
+        return 1 if "restart" in self._manifest else 0
+
+    def _state(self, start: Start) -> TrainingState:
+        model, new = start
+        return TrainingState(model, new, self._config, plan(len(self._prepared.train.store), self._config))
+
+    def _go(self, state: TrainingState) -> None:
+        """Train to the end, and write the results."""
+        prepared, folder = self._prepared, self._folder
+        self._write("running")
+        self._say(
+            f"Run folder: {folder.path}. Computing in {prepared.precision} on {prepared.device}, "
+            f"{torch.get_num_threads()} threads."
+        )
+        is_trained = False
+        try:
+            state = self._train(state)
+            is_trained = True
+            self._manifest |= finish(self._request.model, prepared, state, folder)
+            self._write("finished")
+        except NonFiniteLoss as error:
+            if state.best is not None:
+                self._save(state)
+            self._write("failed")
+            raise TrainingError(self._non_finite(error)) from None
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._write("failed")
+            raise RunError(
+                f"{folder.path} cannot be written: {error}. The last checkpoint is kept; when there is room, "
+                f"go on with: {self._command()}"
+            ) from None
+        except Exception:
+            self._write("failed")
+            raise
+        except BaseException:  # Ctrl-C, or what the program makes of SIGTERM
+            if is_trained:
+                self._save_to_stop(state)
+            self._write("stopped")
+            raise
+        folder.finish()
+
+    def _train(self, state: TrainingState) -> TrainingState:
+        """The loop, and once again from the beginning where it collapsed; -> the state at its end."""
+        prepared = self._prepared
+        while True:
+            config = self._config
+            self._limit = self._time_limit(state, config)
+            doctor = Doctor(prepared.train.targets, prepared.task, config, may_restart=not self._restarts)
+            pause = lambda: self._pause(state)  # noqa: E731, B023, called in this turn of the loop only
+            try:
+                with self._interruptions:
+                    fit(
+                        state,
+                        prepared.train,
+                        prepared.dev,
+                        config,
+                        prepared.precision,
+                        lambda event: self._emit(event, doctor),  # noqa: B023
+                        pause,
+                    )
+                return state
+            except Collapsed as collapsed:
+                self._restart(collapsed)
+                state = self._state(prepared.start(self._config, lambda text: None))
+
+    def _pause(self, state: TrainingState) -> None:
+        """The state is whole: shorten its schedule, save it, or end the run, where one of these is due."""
+        if self._limit is not None:
+            replanned = self._limit.check(state.progress)
+            if replanned is not None:
+                self._emit(replanned)
+        if self._interruptions.arrived is not None:
+            self._save_to_stop(state)
+            self._interruptions.act()
+        if self._checkpoints.due:
+            self._save(state)
+
+    def _save(self, state: TrainingState) -> bool:
+        """Write a checkpoint; a disk that does not let us costs a line, not the run."""
+        state.progress.elapsed = self._elapsed_before + time.monotonic() - self._request.began
+        try:
+            saved = self._checkpoints.save(state, self._restarts)
+        except OSError as error:
+            self._say(
+                f"The checkpoint of step {state.progress.step} could not be written: {error}. Make room."
+            )
+            return False
+        self._emit(saved)
+        if not self._has_said_saving:
+            self._has_said_saving = True
+            self._say(
+                f"Checkpoints: the first took {saved.seconds:.1f} s, the next comes in {saved.next_in:.0f} "
+                "s; --resume goes on from the last."
+            )
+        return True
+
+    def _save_to_stop(self, state: TrainingState) -> None:
+        progress = state.progress
+        where = f"step {progress.step} of {progress.schedule.n_steps}"
+        if progress.step == 0:
+            self._say(f"Stopped before the first step. Begin again with: {self._command()}")
+        elif self._save(state):
+            self._say(f"Stopped after {where}; all is saved. Go on with: {self._command()}")
+        else:
+            self._say(f"Stopped after {where}, which could not be saved.")
+
+    def _command(self) -> str:
+        data, out = self._manifest["named"]["data"], str(self._folder.path)
+        if data is None:
+            return f"whet.train(data, out={out!r}, resume=True)"
+        return f"whet train {shlex.quote(data)} --out {shlex.quote(out)} --resume"
+
+    def _restart(self, collapsed: Collapsed) -> None:
+        """Half the rates, twice the warm-up; what the first attempt wrote stays beside."""
+        config = self._config
+        changed = {
+            "learning_rate": config.learning_rate / 2,
+            "head_learning_rate": config.head_learning_rate / 2,
+            "warmup": min(0.5, max(0.2, 2 * config.warmup)),
+        }
+        self._manifest["restart"] = changed
+        self._write("running")
+        self._folder.clear(list(self._folder.checkpoints.iterdir()))
+        self._metrics.set_aside()
+        self._say(
+            f"{collapsed} Beginning once more with half the rate ({changed['learning_rate']:g}) and warm-up "
+            f"over {changed['warmup']:.0%} of the steps; the log so far is {self._metrics.aside.name}."
+        )
+
+    def _time_limit(self, state: TrainingState, config: TrainConfig) -> TimeLimit | None:
+        """At the first step also a schedule that fits it; a later sitting finds that in the checkpoint."""
+        if config.time_limit is None:
+            return None
+        train, dev, precision = self._prepared.train, self._prepared.dev, self._prepared.precision
+        began = self._request.began - self._elapsed_before
+        steps_per_epoch = math.ceil(len(train.store) / config.batch_size)
+        if state.progress.step > 0:
+            return TimeLimit(config.time_limit, began, steps_per_epoch)
+        trial = TrainingState(state.model, state.new, config, RESTING)
+        costs = measure(trial, train, dev, config, precision)
+        limit = TimeLimit(config.time_limit, began, steps_per_epoch, costs.evaluation)
+        wanted = state.progress.schedule.n_steps
+        limit.fit(state.progress, costs, config.warmup)
+        fitting = state.progress.schedule.n_steps
+        what = "all" if fitting == wanted else f"{fitting:,} of"
+        self._say(
+            f"Time limit {clock(config.time_limit)}: {what} {wanted:,} steps fit, at {costs.step:.2f} s each."
+        )
+        return limit
+
+    def _emit(self, event: Event, doctor: Doctor | None = None) -> None:
+        for listener in (self._metrics, self._log, self._listen):
+            listener(event)
+        for warning in doctor(event) if doctor is not None else ():
+            self._emit(warning)
+
+    def _say(self, text: str) -> None:
+        self._emit(Note(text))
+
+    def _write(self, status: str) -> None:
+        self._folder.write(self._manifest | {"status": status})
+
+    def _non_finite(self, error: NonFiniteLoss) -> str:
+        part = self._prepared.data.train
+        places = [part.table.place(int(part.rows[text])) for text in error.texts]
+        shown = ", ".join(places[:8]) + (f" and {len(places) - 8} more" if len(places) > 8 else "")
+        best = self._folder.checkpoints / "best"
+        kept = f" The best epoch so far is in {best}." if best.exists() else ""
+        return (
+            f"Step {error.step}: the loss is not finite. Rows: {shown}. Look at these rows; where they are "
+            f"sound, lower the rate (--lr, now {self._config.learning_rate:g}) or use "
+            f"--precision float32.{kept}"
+        )

@@ -1,0 +1,148 @@
+"""How long training takes, from a few timed steps, and a schedule that fits a time limit."""
+
+import math
+import time
+from dataclasses import dataclass
+from itertools import islice
+from typing import final
+
+import numpy as np
+import torch
+
+from whet.config import TrainConfig
+from whet.encoder.device import computing
+from whet.text.batches import pack_texts, plan_epoch
+from whet.training.events import Replanned
+from whet.training.loop import Examples, train_step
+from whet.training.optimizer import Schedule, warmup_then_linear
+from whet.training.state import Progress, TrainingState
+
+_WINDOW = 16  # steps that the timed ones are chosen from
+_TIMED = 5
+_FITTED = 0.96  # share of a time limit that the first plan fills; machines slow down
+_REFITTED = 0.99  # and a later one
+_SMOOTHING = 0.9  # of the pace of steps
+_FINISHING = 2.0  # seconds for writing model and manifest
+
+RESTING = Schedule(((0, 0.0), (1, 0.0)))  # steps at rate 0 leave the weights exactly as they are
+
+
+@final
+@dataclass(frozen=True)
+class Costs:
+    """What training costs on this machine."""
+
+    step: float  # seconds of a step of the mean length
+    evaluation: float  # seconds of all of dev, once
+    tokens_per_step: float
+
+
+def measure(
+    state: TrainingState, train: Examples, dev: Examples | None, config: TrainConfig, precision: str
+) -> Costs:
+    """Time a few steps and a look at some texts. The state is used up: its schedule is at rest and its
+    optimiser has seen these steps.
+
+    Steps of the first window are taken at even distances of their length, the longest once more before
+    them, and a line of seconds over tokens is read at the mean number of tokens."""
+    state.progress.schedule = RESTING
+    state.model.train()
+    window = list(islice(plan_epoch(train.store, config.batch_size, config.seed, 1), _WINDOW))
+    window.sort(key=lambda texts: int(train.store.lengths[texts].sum()))
+    chosen = np.unique(np.linspace(0, len(window) - 1, _TIMED).round().astype(int))[::-1]
+    seconds, tokens = [], []
+    for i in (chosen[0], *chosen):
+        began = time.perf_counter()
+        train_step(state, train, window[i], 1, config, precision)
+        seconds.append(time.perf_counter() - began)
+        tokens.append(int(train.store.lengths[window[i]].sum()))
+    known = train.store.lengths[train.store.lengths > 0]
+    mean_tokens = float(known.mean()) * min(config.batch_size, len(train.store))
+    step = _on_line(np.array(tokens[1:]), np.array(seconds[1:]), mean_tokens)
+    forward = _forward(state, train, window[chosen[len(chosen) // 2]], precision)
+    dev_tokens = 0 if dev is None else int(dev.store.ensure().lengths.sum())
+    return Costs(step, forward * dev_tokens, mean_tokens)
+
+
+def _on_line(tokens: np.ndarray, seconds: np.ndarray, at: float) -> float:
+    """Least squares, but never less than a step of no tokens costs nothing."""
+    if np.ptp(tokens) == 0:
+        return float(np.median(seconds))
+    slope, start = np.polyfit(tokens, seconds, 1)
+    if slope <= 0 or start < 0:
+        return float(seconds.sum() / tokens.sum() * at)
+    return float(start + slope * at)
+
+
+def _forward(state: TrainingState, train: Examples, texts: np.ndarray, precision: str) -> float:
+    """Seconds a token in evaluation; the second of two looks."""
+    device = next(state.model.parameters()).device
+    state.model.eval()
+    took = 0.0
+    with torch.inference_mode(), computing(precision, device):
+        for _ in range(2):
+            began = time.perf_counter()
+            state.model.logits(pack_texts(train.store, texts).to(device)).cpu()
+            took = time.perf_counter() - began
+    return took / int(train.store.lengths[texts].sum())
+
+
+@final
+class TimeLimit:
+    """Keeps the schedule of a run within a number of seconds."""
+
+    def __init__(self, seconds: float, began: float, steps_per_epoch: int, evaluation: float = 0.0) -> None:
+        """began is when the run began, as of time.monotonic; evaluation is a first guess, in seconds."""
+        self._seconds, self._began, self._steps_per_epoch = seconds, began, steps_per_epoch
+        self._evaluation = evaluation
+        self._pace: float | None = None  # seconds a step, saving included
+        self._last: tuple[int, int, float] | None = None  # step, epochs evaluated, when
+
+    def fit(self, progress: Progress, costs: Costs, warmup: float) -> None:
+        """Plan as many of the steps as there is time for, at least one."""
+        n_steps = self._affordable(costs.step, _FITTED, 0, progress.schedule.n_steps)
+        if n_steps < progress.schedule.n_steps:
+            progress.schedule = warmup_then_linear(n_steps, warmup)
+
+    def check(self, progress: Progress) -> Replanned | None:
+        """Look at the clock after a step or an evaluation; shorten a schedule that would take too long."""
+        self._watch(progress)
+        n_steps = progress.schedule.n_steps
+        if self._pace is None or progress.step >= n_steps:
+            return None
+        if self._cost(self._pace, progress.step, n_steps) <= self._seconds:
+            return None
+        shorter = self._affordable(self._pace, _REFITTED, progress.step, n_steps - 1)
+        progress.schedule = progress.schedule.ending_at(shorter, progress.step)
+        return Replanned(shorter, math.ceil(shorter / self._steps_per_epoch))
+
+    def _watch(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if self._last is not None:
+            step, epochs, then = self._last
+            if progress.step > step:
+                took = (now - then) / (progress.step - step)
+                self._pace = took if self._pace is None else _SMOOTHING * self._pace + (1 - _SMOOTHING) * took
+            elif progress.epochs_done > epochs:
+                self._evaluation = now - then
+            else:
+                return
+        self._last = (progress.step, progress.epochs_done, now)
+
+    def _cost(self, pace: float, step: int, n_steps: int) -> float:
+        """Seconds from the beginning of the run to its end, if it ends at n_steps."""
+        epochs = math.ceil(n_steps / self._steps_per_epoch) - step // self._steps_per_epoch
+        last_look = self._evaluation  # the kept epoch is scored once more
+        ahead = (n_steps - step) * pace + epochs * self._evaluation + last_look + _FINISHING
+        return time.monotonic() - self._began + ahead
+
+    def _affordable(self, pace: float, share: float, step: int, most: int) -> int:
+        """The most steps, from step + (none yet: 1) to `most`, that end within a share of the limit."""
+        low, high = max(step, 1), max(most, step, 1)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._cost(pace, step, middle) <= share * self._seconds:
+                low = middle
+            else:
+                high = middle - 1
+        return low
