@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 from whet.version import __version__
 
 if TYPE_CHECKING:
-    from whet.api import Model, Run, evaluate, load, load_encoder, load_module, train
+    from whet.api import Model, Run, estimate, evaluate, load, load_encoder, load_module, train
     from whet.checkpoints.locate import locate
     from whet.config import TrainConfig
     from whet.errors import WhetError
     from whet.evaluation import Evaluation
     from whet.examples import LabelPrediction
+    from whet.training.estimate import Estimate
 
 __all__ = [
+    "Estimate",
     "Evaluation",
     "LabelPrediction",
     "Model",
@@ -28,6 +30,7 @@ __all__ = [
     "TrainConfig",
     "WhetError",
     "__version__",
+    "estimate",
     "evaluate",
     "load",
     "load_encoder",
@@ -37,6 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Estimate": "whet.training.estimate",
     "Evaluation": "whet.evaluation",
     "LabelPrediction": "whet.examples",
     "TrainConfig": "whet.config",

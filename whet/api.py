@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -27,12 +28,14 @@ from whet.tasks.classification import Classification
 from whet.text.store import TokenStore
 from whet.text.tokens import Tokeniser
 from whet.training.data import Named
+from whet.training.estimate import Estimate, estimate_training
 from whet.training.events import Listener
 from whet.training.listeners import progress
 from whet.training.prepare import Request
 from whet.training.run import resume_training, run_training
 
 Text = str | tuple[str, str]
+_DEFAULT_MODEL = "mini"
 
 
 @final
@@ -204,11 +207,51 @@ def train(
     request = Request(
         named=Named(data, dev, test, task, text, pair, label),
         config=make_config(settings),
-        model="mini" if model is None else os.fspath(model),
+        model=_DEFAULT_MODEL if model is None else os.fspath(model),
         out=None if out is None else os.fspath(out),
         overwrite=overwrite,
         began=time.monotonic() if began is None else began,
     )
+    with _listening(quiet, listeners) as listen:
+        if resume:
+            named = {"task": task, "text": text, "pair": pair, "label": label, "model": model}
+            given = settings | {name: value for name, value in named.items() if value is not None}
+            folder = resume_training(request, given, listen)
+        else:
+            folder = run_training(request, listen)
+    return Run(folder.path, read_manifest(folder.path))
+
+
+def estimate(
+    data: Any,
+    *,
+    dev: Any = None,
+    test: Any = None,
+    task: str | None = None,
+    text: str | None = None,
+    pair: str | None = None,
+    label: str | None = None,
+    model: str | os.PathLike[str] | None = None,
+    quiet: bool = False,
+    began: float | None = None,
+    **settings: Any,
+) -> Estimate:
+    """What `train` with the same arguments would take: steps, tokens, minutes, memory, disk.
+
+    A few steps are timed at rate 0; nothing is written. Raises WhetError, as `train` would."""
+    request = Request(
+        named=Named(data, dev, test, task, text, pair, label),
+        config=make_config(settings),
+        model=_DEFAULT_MODEL if model is None else os.fspath(model),
+        began=time.monotonic() if began is None else began,
+    )
+    with _listening(quiet, ()) as listen:
+        return estimate_training(request, listen)
+
+
+@contextmanager
+def _listening(quiet: bool, listeners: Sequence[Listener]) -> Iterator[Listener]:
+    """One listener that tells all of them, and the progress bar unless it is quiet."""
     shown = None if quiet else progress()
     subscribers = [*([] if shown is None else [shown]), *listeners]
 
@@ -217,16 +260,10 @@ def train(
             subscriber(event)
 
     try:
-        if resume:
-            named = {"task": task, "text": text, "pair": pair, "label": label, "model": model}
-            given = settings | {name: value for name, value in named.items() if value is not None}
-            folder = resume_training(request, given, listen)
-        else:
-            folder = run_training(request, listen)
+        yield listen
     finally:
         if shown is not None:
             shown.close()
-    return Run(folder.path, read_manifest(folder.path))
 
 
 def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "float32") -> Model:

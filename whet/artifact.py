@@ -58,7 +58,7 @@ def save_model(
     with folder_beside(folder) as beside:
         write_tensors(beside / "model.safetensors", tensors, {"format": "pt"})
         write_json(beside / "config.json", config)
-        model.tokeniser.backend.save(str(beside / "tokenizer.json"))
+        write_text(beside / "tokenizer.json", model.tokeniser.backend.to_str(pretty=True))
         for name in _TOKENISER_FILES:
             if (model.tokeniser.source / name).exists():
                 shutil.copyfile(model.tokeniser.source / name, beside / name)

@@ -2,12 +2,14 @@
 
     python -m tests.acceptance.faults   reads one JSON case a line, answers with one JSON line
 
-A case is {"arguments": [...], "at": n, "how": "kill" or "tear" or "signal", "signal": number}. Moments are
+A case is {"arguments": [...], "at": n, "how": "kill", "tear", "signal" or "full", "signal": n}. Moments are
 every write, fsync and rename (`whet.files.moment`), every step (between the gradient and the optimiser),
 every pack of an evaluation, and loading. At moment n (from 1; 0 is never) the process is killed as by
-kill -9; "tear" first cuts the file in hand to half, as a power loss may; "signal" sends a signal to itself.
+kill -9; "tear" first cuts the file in hand to half, as a power loss may; "signal" sends a signal to itself;
+"full" fills the disk and lives on.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -59,6 +61,12 @@ def _live(case: dict[str, Any]) -> None:
         os._exit(status)
 
 
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
 def _plant(case: dict[str, Any]) -> None:
     import whet.artifact
     import whet.files
@@ -76,6 +84,9 @@ def _plant(case: dict[str, Any]) -> None:
             return
         if case["how"] == "signal":
             os.kill(os.getpid(), case["signal"])
+            return
+        if case["how"] == "full":
+            _fill(Path(case["folder"]) / "filler")
             return
         if case["how"] == "tear" and name.startswith("wrote "):
             for path in Path(case["folder"]).rglob(f"*{name.removeprefix('wrote ')}*"):

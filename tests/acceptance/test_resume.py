@@ -31,13 +31,14 @@ class Forks:
     process: "subprocess.Popen[str]"
     folder: Path
     train: tuple[str, ...]
+    notes: Path  # a folder for what is said of a run, on another disk where the run's may be full
 
     def run(
         self, *arguments: str, at: int = 0, how: str = "kill", number: int = signal.SIGTERM
     ) -> tuple[int, str]:
         case = {
             "arguments": arguments, "at": at, "how": how, "signal": int(number), "folder": str(self.folder),
-            "trace": str(self.folder / "trace.txt"), "output": str(self.folder / "output.txt"),
+            "trace": str(self.notes / "trace.txt"), "output": str(self.notes / "output.txt"),
         }  # fmt: skip
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -45,7 +46,7 @@ class Forks:
         self.process.stdin.flush()
         answer = json.loads(self.process.stdout.readline())
         self.moments: list[str] = answer["moments"]
-        return answer["status"], (self.folder / "output.txt").read_text()
+        return answer["status"], (self.notes / "output.txt").read_text()
 
     def result(self) -> dict[str, str]:
         """What must be the same, as sha256."""
@@ -54,21 +55,43 @@ class Forks:
         return {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in names}
 
 
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    folder = tmp_path_factory.mktemp("faults")
+def prepared(folder: Path, notes: Path) -> Iterator[Forks]:
     texts, labels = house.sentences(40)
     house.write_csv(folder / "reviews.csv", {"text": texts, "label": labels})
     model = house.make_checkpoint(folder / "tiny")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.acceptance.faults"],
-        cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     train = ("train", str(folder / "reviews.csv"), "--out", "run", "--model", str(model), *SETTINGS)
-    yield Forks(process, folder, train)
+    yield Forks(process, folder, train, notes)
     process.kill()
     process.wait()
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    folder = tmp_path_factory.mktemp("faults")
+    yield from prepared(folder, folder)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Forks]:
+    """A disk of four megabytes, which only root can mount."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no small disk can be mounted here (that takes root)")
+    try:
+        yield from prepared(disk, tmp_path)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -291,3 +314,35 @@ def test_a_second_process_is_refused_and_told_who_is_there(forks: Forks) -> None
         first.wait()
     status, output = forks.run(*forks.train, "--overwrite")
     assert status == 0, output
+
+
+def fill_and_go_on(disk: Forks, n: int) -> None:
+    """The disk fills up just before n of the saves, spread over the run."""
+    status, output = disk.run(*disk.train)
+    assert status == 0, output
+    expected, moments = disk.result(), disk.moments
+    writes = [
+        place for place, name in enumerate(moments, 1) if name.startswith(("write ", "wrote ", "rename "))
+    ]
+    for at in [writes[round((i + 0.5) / n * (len(writes) - 1))] for i in range(n)]:
+        shutil.rmtree(disk.folder / "run", ignore_errors=True)
+        status, output = disk.run(*disk.train, at=at, how="full")
+        (disk.folder / "filler").unlink()
+        if status == 0:  # what was left to write found room
+            assert disk.result() == expected
+            continue
+        assert status == 1, (at, moments[at - 1], output)
+        assert "Traceback" not in output
+        assert "No space left" in output, output
+        go_on(disk)
+        assert disk.result() == expected, (at, moments[at - 1])
+
+
+def test_a_full_disk_is_said_and_loses_nothing(small_disk: Forks) -> None:
+    """It found tokenizers' own `save`, which raises a bare Exception where the disk is full."""
+    fill_and_go_on(small_disk, 3)
+
+
+@pytest.mark.slow
+def test_a_full_disk_at_thirty_saves(small_disk: Forks) -> None:
+    fill_and_go_on(small_disk, 30)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from whet.evaluation import Evaluation
+from whet.training.estimate import Estimate
+from whet.training.listeners import clock
 
 _WIDEST_CONFUSION = 12  # labels; with more, the commonest confusions are listed
 _MOST_CONFUSIONS = 10
@@ -33,6 +35,28 @@ def print_training(folder: Path, manifest: Mapping[str, Any]) -> None:
         out.print(table)
     out.print(f"Model: {folder / 'model'} (whet and transformers open it)")
     out.print(f"Next:  whet predict {folder} FILE    or    whet eval {folder} FILE")
+
+
+def print_estimate(estimate: Estimate) -> None:
+    """What a run would take."""
+    out = console()
+    table = _table("parameters", "tensors", "values", "rate", "decay")
+    for group in estimate.groups:
+        rate, decay = f"{group.learning_rate:g}", f"{group.weight_decay:g}"
+        table.add_row(group.name, str(group.n_tensors), f"{group.n_parameters:,}", rate, decay)
+    out.print(table)
+    real, padded = estimate.tokens_per_epoch, estimate.padded_tokens_per_epoch
+    saved = 1 - real / padded
+    epochs = "1 epoch" if estimate.n_epochs == 1 else f"{estimate.n_epochs} epochs"
+    out.print(f"Steps:   {estimate.n_steps:,} ({epochs} of {estimate.n_rows:,} texts)")
+    out.print(
+        f"Tokens:  {real:,} an epoch; padded batches would have {padded:,}, so packing saves {saved:.0%}"
+    )
+    out.print(f"Time:    about {clock(estimate.seconds)}, reading and evaluation included")
+    out.print(f"Memory:  about {estimate.memory_bytes / 1e9:.1f} GB at its peak")
+    disk, peak = estimate.disk_bytes / 1e6, estimate.disk_peak_bytes / 1e6
+    out.print(f"Disk:    {disk:,.0f} MB in the end, {peak:,.0f} MB while training")
+    out.print("Nothing was trained or written.")
 
 
 def print_evaluation(evaluation: Evaluation) -> None:

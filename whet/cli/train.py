@@ -1,7 +1,7 @@
 """`whet train`"""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,6 +50,10 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the run in --out.", rich_help_panel=MORE)
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what it would take, and train nothing.", rich_help_panel=MORE),
+    ] = False,
     time_limit: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="90s, 10m, 1h30m: fit the schedule to it.", rich_help_panel=MORE),
@@ -86,22 +90,23 @@ def command(
     )
 
     from whet import api
-    from whet.cli.tables import print_training
+    from whet.cli.tables import print_estimate, print_training
 
+    named: dict[str, Any] = {
+        "dev": dev,
+        "test": test,
+        "task": task,
+        "text": text,
+        "pair": pair,
+        "label": label,
+        "model": model,
+    }
+    if dry_run:
+        if resume:
+            raise UsageError("--dry-run is about a run that is not begun; leave out --resume.")
+        print_estimate(api.estimate(file, quiet=quiet, began=began, **named, **settings))
+        return
     run = api.train(
-        file,
-        dev=dev,
-        test=test,
-        task=task,
-        text=text,
-        pair=pair,
-        label=label,
-        model=model,
-        out=out,
-        overwrite=overwrite,
-        resume=resume,
-        quiet=quiet,
-        began=began,
-        **settings,
+        file, out=out, overwrite=overwrite, resume=resume, quiet=quiet, began=began, **named, **settings
     )
     print_training(run.folder, run.manifest)

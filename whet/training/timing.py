@@ -22,7 +22,7 @@ _TIMED = 5
 _FITTED = 0.96  # share of a time limit that the first plan fills; machines slow down
 _REFITTED = 0.99  # and a later one
 _SMOOTHING = 0.9  # of the pace of steps
-_FINISHING = 2.0  # seconds for writing model and manifest
+FINISHING = 2.0  # seconds for writing model and manifest
 
 RESTING = Schedule(((0, 0.0), (1, 0.0)))  # steps at rate 0 leave the weights exactly as they are
 
@@ -133,7 +133,7 @@ class TimeLimit:
         """Seconds from the beginning of the run to its end, if it ends at n_steps."""
         epochs = math.ceil(n_steps / self._steps_per_epoch) - step // self._steps_per_epoch
         last_look = self._evaluation  # the kept epoch is scored once more
-        ahead = (n_steps - step) * pace + epochs * self._evaluation + last_look + _FINISHING
+        ahead = (n_steps - step) * pace + epochs * self._evaluation + last_look + FINISHING
         return time.monotonic() - self._began + ahead
 
     def _affordable(self, pace: float, share: float, step: int, most: int) -> int:

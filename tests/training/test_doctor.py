@@ -1,0 +1,108 @@
+"""The doctor names planted failures and is silent about a sound run."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from whet.config import TrainConfig
+from whet.tasks.classification import Classification
+from whet.training.doctor import Collapsed, Doctor
+from whet.training.events import Evaluated, StepDone, TrainingStarted
+
+N_STEPS = 200
+CHANCE = math.log(3)  # three even labels
+SOUND = [[20, 1, 2], [1, 21, 0], [2, 0, 19]]
+ONE_LABEL = [[23, 0, 0], [22, 0, 0], [21, 0, 0]]
+
+
+def doctor(may_restart: bool = True, **settings: Any) -> Doctor:
+    targets = np.arange(300) % 3
+    return Doctor(targets, Classification(("a", "b", "c")), TrainConfig(**settings), may_restart)
+
+
+def steps(patient: Doctor, losses: Any, start: int = 1) -> list[str]:
+    given = []
+    for step, loss in enumerate(losses, start):
+        event = StepDone(step, 1, float(loss), 1.0, 5e-5, 1e-3, 32, 100, 1.0)
+        given += [warning.sign for warning in patient(event)]
+    return given
+
+
+def look(patient: Doctor, step: int, nll: float, confusion: Any, epoch: int = 1) -> list[str]:
+    metrics = {"nll": nll, "confusion": confusion}
+    return [warning.sign for warning in patient(Evaluated(step, epoch, metrics, True, 1.0))]
+
+
+def begin(patient: Doctor) -> Doctor:
+    assert patient(TrainingStarted(N_STEPS, 2, 3200)) == []
+    return patient
+
+
+def test_a_sound_run_is_left_in_peace() -> None:
+    random = np.random.default_rng(0)
+    falling = CHANCE * np.exp(-np.arange(N_STEPS) / 60) + random.normal(0, 0.15, N_STEPS)
+    patient = begin(doctor())
+    assert steps(patient, falling[:100]) == []
+    assert look(patient, 100, 0.5, SOUND) == []
+    assert steps(patient, falling[100:], 101) == []
+    assert look(patient, 200, 0.4, SOUND, 2) == []
+
+
+def test_slow_but_falling_is_no_failure() -> None:
+    assert steps(begin(doctor()), np.linspace(CHANCE, 0.9 * CHANCE, N_STEPS)) == []
+
+
+def test_divergence() -> None:
+    losses = [*np.linspace(CHANCE, 0.6, 60), *np.linspace(0.6, 6, 40)]
+    assert "divergence" in steps(begin(doctor()), losses)
+
+
+def test_a_rate_far_too_high() -> None:
+    assert steps(begin(doctor(learning_rate=1e-2)), np.full(60, 1.5 * CHANCE)) == ["rate too high"]
+
+
+def test_nothing_learnt_and_a_rate_too_low() -> None:
+    flat = np.full(N_STEPS, CHANCE)
+    assert steps(begin(doctor()), flat) == ["no learning"]
+    assert steps(begin(doctor(learning_rate=1e-7)), flat) == ["rate too low"]
+
+
+def test_collapse_asks_for_one_restart() -> None:
+    patient = begin(doctor())
+    steps(patient, np.full(100, CHANCE))
+    with pytest.raises(Collapsed, match=r"step 100: every dev text is given the label 'a'.*collapsed"):
+        look(patient, 100, CHANCE, ONE_LABEL)
+    second = begin(doctor(may_restart=False))
+    steps(second, np.full(100, CHANCE))
+    assert look(second, 100, CHANCE, ONE_LABEL) == ["collapse"]
+
+
+@pytest.mark.parametrize(
+    ("step", "nll", "confusion", "train"),
+    [
+        (60, CHANCE, ONE_LABEL, CHANCE),  # early in the run
+        (100, CHANCE, SOUND, CHANCE),  # several labels are given
+        (100, CHANCE, [[5, 0, 0], [5, 0, 0], [5, 0, 0]], CHANCE),  # few rows
+    ],
+)
+def test_what_is_no_collapse(step: int, nll: float, confusion: Any, train: float) -> None:
+    patient = begin(doctor())
+    steps(patient, np.full(step, train))
+    assert look(patient, step, nll, confusion) == []
+
+
+def test_one_label_that_is_likely_is_said_and_goes_on() -> None:
+    patient = begin(doctor())
+    steps(patient, np.full(100, 0.5 * CHANCE))
+    assert look(patient, 100, 0.5 * CHANCE, ONE_LABEL) == ["one label"]
+
+
+def test_overfitting() -> None:
+    patient = begin(doctor())
+    steps(patient, np.full(50, 0.1))
+    assert look(patient, 50, 0.4, SOUND, 1) == []
+    assert look(patient, 100, 0.45, SOUND, 2) == []
+    assert look(patient, 150, 0.7, SOUND, 3) == ["overfitting"]
+    assert look(patient, 200, 0.8, SOUND, 4) == []  # once is enough

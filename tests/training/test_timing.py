@@ -1,0 +1,72 @@
+"""A schedule that fits a time limit, by a clock that the test turns."""
+
+import time
+
+import pytest
+
+from whet.training.optimizer import warmup_then_linear
+from whet.training.state import Progress
+from whet.training.timing import Costs, TimeLimit
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def run(
+    clock: Clock, limit: float, pace: list[float], evaluation: float = 4.0, guess: float = 0.5
+) -> Progress:
+    """A run whose steps take pace[0], pace[1] ... seconds, planned with `guess` seconds a step."""
+    began, per_epoch = clock.now, 100
+    progress = Progress(warmup_then_linear(len(pace), 0.1))
+    clock.now += 5.0  # reading
+    time_limit = TimeLimit(limit, began, per_epoch, evaluation)
+    time_limit.fit(progress, Costs(guess, evaluation, 400.0), 0.1)
+    time_limit.check(progress)
+    while progress.step < progress.schedule.n_steps:
+        clock.now += pace[progress.step]
+        progress.step += 1
+        time_limit.check(progress)
+        if progress.step % per_epoch == 0 or progress.step == progress.schedule.n_steps:
+            clock.now += evaluation
+            progress.epochs_done += 1
+            time_limit.check(progress)
+    clock.now += evaluation + 2.0
+    clock.now, took = clock.now, clock.now - began
+    progress.elapsed = took
+    return progress
+
+
+def test_a_limit_that_is_wide_changes_nothing(clock: Clock) -> None:
+    progress = run(clock, 1000.0, [0.5] * 300)
+    assert progress.schedule == warmup_then_linear(300, 0.1)
+
+
+def test_a_narrow_limit_is_filled_and_kept(clock: Clock) -> None:
+    progress = run(clock, 100.0, [0.5] * 300)
+    assert 90 < progress.elapsed <= 100
+    assert progress.schedule == warmup_then_linear(progress.step, 0.1)
+
+
+@pytest.mark.parametrize("slower", [1.3, 2.0, 3.0])
+def test_a_machine_that_slows_down_is_met_on_the_way(clock: Clock, slower: float) -> None:
+    progress = run(clock, 100.0, [0.5] * 60 + [0.5 * slower] * 300)
+    assert 85 < progress.elapsed <= 105
+    assert progress.schedule.share(progress.step) == 0.0  # the rate falls to 0 all the same
+    assert max(share for _, share in progress.schedule.points) == 1.0
+
+
+def test_steps_of_changing_length(clock: Clock) -> None:
+    progress = run(clock, 100.0, [0.2, 0.8] * 200)
+    assert 85 < progress.elapsed <= 105
+
+
+def test_no_time_at_all_is_one_step(clock: Clock) -> None:
+    assert run(clock, 1.0, [0.5] * 300).step == 1

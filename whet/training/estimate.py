@@ -1,0 +1,128 @@
+"""What a run will take: steps, tokens, minutes, memory, disk. Nothing is trained or kept."""
+
+import math
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from whet.config import TrainConfig
+from whet.text.batches import plan_epoch
+from whet.training.events import Listener, Note
+from whet.training.loop import Examples, plan, train_step
+from whet.training.prepare import Request, prepare
+from whet.training.state import TrainingState
+from whet.training.timing import FINISHING, RESTING, TimeLimit, measure
+
+_OTHER_FILES = 2_000_000  # bytes of tokeniser, logs and manifest
+_CHECKPOINTS = 2  # that stand on the disk at a time
+
+
+@final
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a rate and a decay."""
+
+    name: str
+    n_tensors: int
+    n_parameters: int
+    learning_rate: float  # at its peak
+    weight_decay: float
+
+
+@final
+@dataclass(frozen=True)
+class Estimate:
+    """What `--dry-run` says."""
+
+    groups: tuple[Group, ...]
+    n_rows: int
+    n_epochs: int
+    n_steps: int
+    tokens_per_epoch: int  # real ones
+    padded_tokens_per_epoch: int  # if random batches were padded to their longest text
+    seconds: float  # of the whole command
+    memory_bytes: int  # resident, at its peak
+    disk_bytes: int  # of the run folder in the end
+    disk_peak_bytes: int  # while training, with checkpoints
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "groups": [vars(group) for group in self.groups]}
+
+
+def estimate_training(request: Request, listen: Listener) -> Estimate:
+    """Read all that a run reads and time a few of its steps. Raises WhetError, as the run would."""
+    config = request.config
+    prepared = prepare(request, lambda text: listen(Note(text)))
+    model, new = prepared.start(config, lambda text: listen(Note(text)))
+    train, dev = prepared.train, prepared.dev
+    loaded = time.monotonic() - request.began
+    state = TrainingState(model, new, config, RESTING)
+    costs = measure(state, train, dev, config, prepared.precision)
+    longest = _longest_step(train, config)
+    train_step(state, train, longest, 1, config, prepared.precision)
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    progress = TrainingState(model, new, config, plan(len(train.store), config)).progress
+    steps_per_epoch = math.ceil(len(train.store) / config.batch_size)
+    if config.time_limit is not None:
+        now = time.monotonic() - loaded
+        TimeLimit(config.time_limit, now, steps_per_epoch, costs.evaluation).fit(
+            progress, costs, config.warmup
+        )
+    n_steps = progress.schedule.n_steps
+    n_epochs = math.ceil(n_steps / steps_per_epoch)
+    seconds = loaded + n_steps * costs.step + (n_epochs + 1) * costs.evaluation + FINISHING
+    tokens, padded = _tokens(train, config)
+    return Estimate(
+        groups=tuple(
+            Group(
+                group["name"],
+                len(group["params"]),
+                sum(parameter.numel() for parameter in group["params"]),
+                group["peak"],
+                group["weight_decay"],
+            )
+            for group in state.groups
+        ),
+        n_rows=len(train.store),
+        n_epochs=n_epochs,
+        n_steps=n_steps,
+        tokens_per_epoch=tokens,
+        padded_tokens_per_epoch=padded,
+        seconds=seconds,
+        memory_bytes=_peak_memory() + weights,  # the kept epoch is one more copy
+        disk_bytes=weights + _OTHER_FILES,
+        disk_peak_bytes=_CHECKPOINTS * 4 * weights + _OTHER_FILES,
+    )
+
+
+def _longest_step(train: Examples, config: TrainConfig) -> np.ndarray:
+    """The texts of the step of epoch 1 that has most tokens, where all lengths are known."""
+    if (train.store.lengths == 0).any():
+        order = np.argsort(train.store.lengths, kind="stable")
+        return order[-config.batch_size :]
+    steps = plan_epoch(train.store, config.batch_size, config.seed, 1)
+    return max(steps, key=lambda texts: int(train.store.lengths[texts].sum()))
+
+
+def _tokens(train: Examples, config: TrainConfig) -> tuple[int, int]:
+    """Real tokens of an epoch, and those of random batches padded to their longest; from the texts that
+    have been tokenised, which are all of them up to 50,000."""
+    known = train.store.lengths[train.store.lengths > 0]
+    shuffled = np.random.default_rng(config.seed).permutation(known)
+    starts = np.arange(0, len(shuffled), config.batch_size)
+    longest = np.maximum.reduceat(shuffled, starts)
+    sizes = np.diff([*starts, len(shuffled)])
+    scale = len(train.store) / len(known)
+    return round(int(known.sum()) * scale), round(int((longest * sizes).sum()) * scale)
+
+
+def _peak_memory() -> int:
+    """Bytes of this process at their peak."""
+    import resource  # Unix only
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
