@@ -15,19 +15,26 @@ from whet.errors import DataError, UsageError
 FORMATS = ".csv, .tsv, .jsonl (or .ndjson, .json) and .parquet"
 
 BAD = {
-    "empty.csv": (b"", "{}: the file is empty."),
-    "empty.parquet": (b"", "{}: the file is empty."),
-    "blank.csv": (b" \n\n \n", "{}: the file is empty. It needs a header line and rows."),
-    "blank.jsonl": (b"\n\n", "{}: the file is empty: it holds no JSON object."),
-    "header.csv": (b"text,label\n", "{}: there is a header (text, label) but no rows."),
-    "header.tsv": (b"text\tlabel", "{}: there is a header (text, label) but no rows."),
+    "empty.csv": (b"", "{}: the file is empty. Put rows into it, or name another file."),
+    "empty.parquet": (b"", "{}: the file is empty. Put rows into it, or name another file."),
+    "blank.csv": (b" \n\n \n", "{}: the file is empty. Put a header line and rows into it."),
+    "blank.jsonl": (b"\n\n", "{}: the file is empty: it holds no JSON object. Put one on each line."),
+    "header.csv": (
+        b"text,label\n",
+        "{}: there is a header (text, label) but no rows. Add rows, or name another file.",
+    ),
+    "header.tsv": (
+        b"text\tlabel",
+        "{}: there is a header (text, label) but no rows. Add rows, or name another file.",
+    ),
     "zero.csv": (
         b"text,label\na\0,b\n",
-        f"{{}}: this is a binary file (it holds a zero byte), not text. whet reads {FORMATS}, in UTF-8.",
+        f"{{}}: this is a binary file (it holds a zero byte), not text. Save it as {FORMATS}, in UTF-8.",
     ),
     "late-zero.csv": (
         b"text,label\n" + b"a,b\n" * 100_000 + b"a\0,b\n",
-        "{}:100002: this line holds a zero byte, so the file is not plain text.",
+        "{}:100002: this line holds a zero byte, so the file is not plain text. "
+        "Remove the byte, or save the file as UTF-8 text.",
     ),
     "parquet.csv": (
         b"PAR1\x15\x04",
@@ -86,7 +93,7 @@ BAD = {
     "long-row.tsv": (
         b"text\tlabel\na\tb\tc\n",
         "{}:2: 3 fields, but the header has 2 (text, label); fields are parted by tabs. "
-        "A tab or a line end inside a text has to go.",
+        "Remove the tab or the line end inside the text.",
     ),
     "short-row.tsv": (
         b"text\tlabel\na\n",
@@ -110,28 +117,33 @@ BAD = {
     "pretty.json": (
         b'{\n "text": "a"\n}',
         "{}:1: this line is not JSON: expecting property name enclosed in double quotes at position 2. "
-        "An object must stand on one line; a file in several lines must be one array, in a .json file.",
+        "Write each object on one line, or all of them as one array into a .json file.",
     ),
     "array.jsonl": (
         b'{"text": "a"}\n["b"]\n',
-        '{}:2: an array stands here, where a JSON object is expected, as in {{"text": "...", '
-        '"label": "..."}}.',
+        '{}:2: an array stands here, where a JSON object is expected. '
+        'Write it as in {{"text": "...", "label": "..."}}.',
     ),
     "number.jsonl": (
         b"1\n",
-        '{}:1: a number stands here, where a JSON object is expected, as in {{"text": "...", '
-        '"label": "..."}}.',
+        '{}:1: a number stands here, where a JSON object is expected. '
+        'Write it as in {{"text": "...", "label": "..."}}.',
     ),
     "cut.json": (
         b'[{"text": "a"},\n{"text": "b"}',
-        "{}:2: a comma or the array's closing bracket is missing here.",
+        "{}:2: a comma or the array's closing bracket is missing here. "
+        "Mend the line; if the file breaks off here, save it again.",
     ),
-    "more.json": (b"[{}]\n[]", "{}:1: something follows the end of the array. A .json file holds one array."),
+    "more.json": (
+        b"[{}]\n[]",
+        "{}:2: something follows the end of the array. "
+        "Leave one array in the file, or write one object a line into a .jsonl file.",
+    ),
     "squad.json": (
         json.dumps({"data": [{"paragraphs": []}]}).encode(),
-        "{}:1: this looks like SQuAD, but question-answering is not built yet.",
+        "{}:1: this looks like SQuAD, but question-answering is not built yet. Name another file.",
     ),
-    "nothing.jsonl": (b"{}\n{}", "{}:1: this object is empty: a row needs at least a text."),
+    "nothing.jsonl": (b"{}\n{}", "{}:1: this object is empty. Give every row at least a text."),
     "surrogate.jsonl": (
         b'{"text": "a"}\n{"text": "\\ud800"}',
         "{0}:2: 'text' holds half of a surrogate pair (\\ud800 to \\udfff), which is no character. "
@@ -140,7 +152,7 @@ BAD = {
     "kinds.jsonl": (
         b'{"text": "a", "x": "b"}\n{"text": "a", "x": ["b"]}',
         "{0}:2: 'x' holds a list or an object here, but text or a number in {0}:1. "
-        "A column must hold one kind of value.",
+        "Give the column one kind of value.",
     ),
     "words.txt": (
         b"hello\nworld\n",
@@ -200,7 +212,8 @@ def test_line_without_end_is_refused_before_it_is_held(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         list(lines.Lines("big.csv", read))
     assert str(caught.value) == (
-        "big.csv:1: this line is longer than 2 MiB, which no text to classify is. Is it the right file?"
+        "big.csv:1: this line is longer than 2 MiB, which no text to classify is. "
+        "Cut the line, or name another file."
     )
     assert sum(given) <= 4 * 1024 * 1024
 
@@ -211,8 +224,8 @@ def test_quote_left_open_in_a_large_file(tmp_path):
     with pytest.raises(DataError) as caught:
         read_table(path)
     assert str(caught.value) == (
-        f"{path}:3: a field that begins in this row is longer than 16 MiB. Is a quote opened here and "
-        f"never closed?"
+        f"{path}:3: this row is longer than 16 MiB. Is a quote opened here and never closed? "
+        f"Else cut the text, or name another file."
     )
 
 
@@ -292,11 +305,11 @@ def test_folder_without_train(tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ((["a", "b"], ["x"]), "'text' has 2, 'label' has 1. Every row needs a value in each."),
-        ((["a", 3], ["x", "y"]), "must be a string (or every text a pair of two), not a value of type int."),
-        ({"text": "abc"}, "'text' must be a list, not a value of type str."),
-        (([], []), "<lists>: there are no rows."),
-        ({"text": [object()]}, "'text' holds a value of type object; text or a number is expected."),
+        ((["a", "b"], ["x"]), "'text' has 2, 'label' has 1. Give every row a value in each."),
+        ((["a", 3], ["x", "y"]), "row 2: this text is a value of type int. Give a string, or only pairs."),
+        ({"text": "abc"}, "'text' is a value of type str. Give a list instead."),
+        (([], []), "<lists>: there are no rows. Give at least one."),
+        ({"text": [object()]}, "row 1: 'text' holds a value of type object. Give text or a number instead."),
     ],
 )  # fmt: skip
 def test_lists(source, message):
