@@ -46,17 +46,19 @@ PIECES = [
 
 # What is put between two lines.
 LINES = [
-    *(b"", b" ", b"\t", b",", b"a", b'"', b"text,label", b"a,b,c", b"a\tb", b'"a ""b""",c'),
-    *(b'"a" b,c', b"[]", b"{}", b"null", b"1", b'"a"', b'{"text": 1}', b'{"text": ["a"]}', b'{"text": {"a": 1}}'),
-    *(b'{"label": "x"}', b'{"text": "a", "text": 2}', b'{"text": NaN}', b'{"data": [{"paragraphs": 1}]}', b'{"data": [1]}'),
-    *(b'{"text": "\\ud83d\\ude00"}', b'{"text": "\\ud800"}', b'{"\\ud800": 1}', b'{"text": {"\\ud800": 1}}'),
+    *(b"", b" ", b"\t", b",", b"a", b'"', b"text,label", b"a,b,c", b"a\tb"),
+    *(b'"a ""b""",c', b'"a" b,c', b"[]", b"{}", b"null", b"1", b'"a"', b'{"text": 1}', b'{"text": ["a"]}'),
+    *(b'{"text": {"a": 1}}', b'{"label": "x"}', b'{"text": "a", "text": 2}', b'{"data": [1]}'),
+    *(b'{"text": NaN}', b'{"data": [{"paragraphs": 1}]}', b'{"text": "\\ud83d\\ude00"}'),
+    *(b'{"text": "\\ud800"}', b'{"\\ud800": 1}', b'{"text": {"\\ud800": 1}}'),
     *(b'{"a": ' + b"[" * 40 + b"]" * 40 + b"}", b'{"text": ' + b"9" * 5000 + b"}", b'{"text": 1e999}'),
 ]  # fmt: skip
 
 # What is turned into what from some place on; the last keep their length, for formats that count bytes.
 SWAPS = [
     *((b"\n", b"\r"), (b"\n", b"\r\n"), (b",", b"\t"), (b'"', b"'"), (b"text", b"other")),
-    *((b'"label"', b'"text"'), (b"joy", b"\xed\xa0\x80"), (b"long", b"lo\xffg"), (b"fine", b"\x80ine"), (b"\1\0\0", b"\xff\xff\xff")),
+    *((b'"label"', b'"text"'), (b"joy", b"\xed\xa0\x80"), (b"long", b"lo\xffg")),
+    *((b"fine", b"\x80ine"), (b"\1\0\0", b"\xff\xff\xff")),
 ]  # fmt: skip
 
 

@@ -1,15 +1,19 @@
 """Whatever can be wrong with a file: one message that says where, what, which rule, and what to do."""
 
 import gzip
+import io
 import json
+import os
+import threading
 import zipfile
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from whet.data import lines
-from whet.data.readers import read_splits, read_table, stream_tables
+from whet.data.readers import read_split_of, read_splits, read_table, stream_tables
 from whet.errors import DataError, UsageError
 
 FORMATS = ".csv, .tsv, .jsonl (or .ndjson, .json) and .parquet"
@@ -323,3 +327,176 @@ def test_source_of_no_kind():
         UsageError, match=r"^data in memory is \(texts, labels\), a dict of lists, or a DataFrame.$"
     ):
         read_table(3)
+
+
+# ------------------------------------------------------------------ found by fuzzing
+
+
+def refusal(source, read=read_table):
+    with pytest.raises(DataError) as caught:
+        read(source)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_a_header_of_very_many_columns_is_refused_at_once(tmp_path, name):
+    (tmp_path / name).write_bytes(b"ab" + (b"," if name.endswith("csv") else b"\t") * 99_999 + b"\nx\n")
+    assert refusal(tmp_path / name) == (
+        f"{tmp_path / name}:1: the header has 100,000 columns; whet reads at most 4,096. "
+        f"Leave out those that are not needed, or name another file."
+    )
+
+
+def test_objects_that_share_no_keys_are_refused(tmp_path):
+    """As {"id of a user": ...} on every line: a table of them would grow with the square of the file."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f'{{"user {n}": "said"}}\n' for n in range(5000)))
+    assert refusal(path) == (
+        f"{path}:4097: up to here the objects have more than 4,096 different keys. "
+        f"Give every object the same keys, and put what differs into the values."
+    )
+    path.write_text("".join(f'{{"text": "a", "by": {{"user {n}": [{{"n": 1}}]}}}}\n' for n in range(5000)))
+    assert refusal(path) == (
+        f"{path}:2049: up to here the objects in 'by' have more than 4,096 different keys. "
+        f"Give every object the same keys, or leave the column out."
+    )
+
+
+def test_nesting(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "b", "x": ' + "[" * 32 + "]" * 32 + "}")
+    assert len(read_table(path)) == 2
+    path.write_text('{"text": "a"}\n{"text": "b", "x": ' + "[" * 33 + "]" * 33 + "}")
+    assert refusal(path) == (
+        f"{path}:2: 'x' holds lists or objects nested more than 32 levels deep. Leave that value out."
+    )
+    path.write_text('{"text": "a"}\n' + "[" * 100_000)
+    assert refusal(path) == f"{path}:2: lists or objects are nested too deeply here. Leave that value out."
+    path.write_text('{"text": ' + "9" * 5000 + "}")
+    assert refusal(path) == (
+        f"{path}:1: a whole number of thousands of digits stands here. Put quotes around it, or leave it out."
+    )
+
+
+def test_what_only_begins_like_squad_is_read(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"data": [1]}\n{"data": []}\n')
+    assert read_table(tmp_path / "a.jsonl").columns.column("data").to_pylist() == [[1], []]
+
+
+def test_an_array_is_read_whatever_its_lines_and_places_are_right(tmp_path, monkeypatch):
+    """json.dump writes one line; its length is no limit, that of a value is."""
+    path = tmp_path / "a.json"
+    records = [{"text": f"naïve 🎉 {n}" * (n % 7), "label": n % 3} for n in range(200)]
+    content = json.dumps(records, ensure_ascii=False).encode()
+    path.write_bytes(content)
+    for block in (1, 7, 64, 1000):
+        monkeypatch.setattr(lines, "BLOCK_BYTES", block)
+        monkeypatch.setattr("whet.data.readers.HEAD_BYTES", block)
+        monkeypatch.setattr("whet.data.jsonlines.LONGEST_LINE", 200)
+        assert read_table(path).columns.to_pylist() == records
+        path.write_bytes(content[:-1] + b"\n, oh]")
+        assert refusal(path).startswith(f"{path}:2: not JSON: expecting value at position 3.")
+        path.write_bytes(content[:3000] + b"\xff" + content[3000:])
+        assert refusal(path).startswith(f"{path}:1: byte 0xff in this line is not UTF-8.")
+        path.write_bytes(content[:-1] + b',\n\n{"text": "' + b"a" * 300 + b'"}]')
+        assert refusal(path).startswith(f"{path}:3: the value that begins here is longer than")
+        path.write_bytes(content)
+
+
+def test_the_place_of_an_error_in_a_long_line_counts_from_its_begin(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 16)
+    monkeypatch.setattr("whet.data.readers.HEAD_BYTES", 16)
+    path = tmp_path / "a.json"
+    path.write_text(
+        '[{"text": "some words"},\n {"text": "more words"}, {"text": oh}, {"text": "a few more"}]'
+    )
+    with pytest.raises(json.JSONDecodeError) as expected:
+        json.loads(path.read_text())
+    assert (
+        f":{expected.value.lineno}: not JSON: expecting value at position {expected.value.colno}."
+        in refusal(path)
+    )
+
+
+def test_parquet_text_that_is_no_text(tmp_path):
+    path = tmp_path / "a.parquet"
+    bad = pa.Array.from_buffers(pa.string(), 2, pa.array([b"ab", b"\xff"]).buffers())
+    pq.write_table(pa.table({"text": bad}), path)
+    assert refusal(path) == (
+        f"{path}, row 2: 'text' holds a value that cannot be read as type string. "
+        f"Mend the row, or leave the column out."
+    )
+
+
+def test_parquet_dates_beyond_all_calendars(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a"], "when": pa.array([2**31 - 1], pa.date32())}), path)
+    assert refusal(path).startswith(f"{path}, row 1: 'when' holds a value that cannot be read as")
+
+
+def test_parquet_through_a_pipe(tmp_path):
+    path = tmp_path / "a.parquet"
+    os.mkfifo(path)
+    threading.Thread(target=lambda: path.write_bytes(b"PAR1"), daemon=True).start()
+    assert refusal(path) == f"{path}: Parquet cannot come through a pipe. Save it to a file first."
+
+
+def test_saved_splits_of_other_names(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    data = datasets.Dataset.from_dict({"text": ["a"]})
+    datasets.DatasetDict(first=data, second=data).save_to_disk(str(tmp_path / "a"))
+    expected = (
+        f"{tmp_path / 'a'}: no split is called train, validation or test; there are: first, second. "
+        f"Rename one, or save it as a file."
+    )
+    for read in (read_splits, read_table, lambda source: read_split_of(source, "test")):
+        assert refusal(tmp_path / "a", read) == expected
+
+
+def test_a_streaming_data_set():
+    datasets = pytest.importorskip("datasets")
+    stream = datasets.Dataset.from_dict({"text": ["a"]}).to_iterable_dataset()
+    with pytest.raises(UsageError, match=r"a IterableDataset cannot be read\. Load it without streaming\."):
+        read_table(stream)
+
+
+def test_frames_of_odd_values():
+    pd = pytest.importorskip("pandas")
+    mixed = pd.DataFrame({"text": ["a", "b", "c"], "label": [1, "x", pd.NA]})
+    assert read_table(mixed).strings("label").to_pylist() == ["1", "x", None]
+    arrays = pd.DataFrame({"text": ["a", "b"], "label": [np.array([1, 2]), "x"]})
+    assert refusal(arrays) == (
+        "<DataFrame>, row 1: 'label' holds a value of type ndarray. Give text or a number instead."
+    )
+
+
+def test_lists_of_odd_values():
+    assert refusal({"text": ["a", "b"], "label": [10**5000, "x"]}) == (
+        "<lists>, row 1: 'label' holds a whole number of thousands of digits. Give it as text."
+    )
+    assert refusal((np.array(3), ["x"])) == "<lists>: 'text' is a value of type ndarray. Give a list instead."
+    assert refusal({1: ["a"], "1": ["b"]}) == (
+        "<lists>: several columns are named '1'. Give every column its own name."
+    )
+    assert "half of a surrogate pair" in refusal({"text": [2**70, "\ud800"]})
+
+
+def test_a_pipe_of_blank_lines_is_not_held(monkeypatch):
+    given = iter([b"\n" * 1000] * 100 + [b""])
+    monkeypatch.setattr("whet.data.readers._read_stdin", lambda n_bytes: next(given))
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 1000)
+    first = next(stream_tables("-", rows=10))
+    assert len(first) == 10
+    assert next(given)  # there is more to come
+
+
+def test_messages_stay_short(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(f"{n} {'x' * 1000}" for n in range(100)) + "\na,b\n")
+    assert len(refusal(path)) < 1500
+
+
+def test_standard_input_of_text_that_is_no_unicode(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("good\n\ud800\n"))
+    with pytest.raises(DataError, match=r"^<stdin>:2: byte 0xed"):
+        list(stream_tables("-"))

@@ -154,7 +154,7 @@ def _is_cola(fields: list[str]) -> bool:
 
 def _ragged(source: str, line: int, fields: list[str], names: list[str], delimiter: str) -> str:
     expected = f"the header has {len(names)} ({listed(names)})"
-    fields_found = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+    fields_found = "1 field" if len(fields) == 1 else f"{len(fields):,} fields"
     if delimiter == "\t":
         advice = (
             "Remove the tab or the line end inside the text."

@@ -20,6 +20,7 @@ from whet.data.wording import shortened
 from whet.errors import DataError
 
 Record = tuple[int, dict[str, object]]  # the line it begins on, its values
+Path = tuple[object, ...]  # the keys that lead to a value; None for a list's place
 BLANK = " \t\r\n"
 BLANKS = re.compile(r"[ \t\r\n]*")
 LONGEST_TOKEN = 16  # characters of -Infinity, or of a character as two \\u escapes
@@ -160,7 +161,7 @@ class _Unread:
     def line(self) -> int:
         """The 1-based line of the place."""
         self._line += self._text.count("\n", self._counted, self.at)
-        self._begin = max(self._begin, self._text.rfind("\n", self._counted, self.at) + 1)
+        self._begin = self._text.rfind("\n", self._counted, self.at) + 1 or self._begin
         self._counted = self.at
         return self._line
 
@@ -194,7 +195,7 @@ class _Unread:
 
     def _syntax(self, error: json.JSONDecodeError) -> str:
         line = self.line() + self._text.count("\n", self.at, error.pos)
-        begin = max(self._begin, self._text.rfind("\n", self.at, error.pos) + 1)
+        begin = self._text.rfind("\n", self.at, error.pos) + 1 or self._begin
         return (
             f"{self._source}:{line}: not JSON: {error.msg.lower()} at position {error.pos - begin + 1}. "
             f"Mend it, or write one object a line into a .jsonl file."
@@ -204,9 +205,10 @@ class _Unread:
         """Read on until there is twice as much, so that a long value is tried only a few times."""
         self.line()
         pieces = [self._text[self.at :]]
-        wanted = 2 * len(pieces[0]) + 1
-        while sum(map(len, pieces)) < wanted and (block := next(self._blocks, "")):
+        missing = min(len(pieces[0]), LONGEST_LINE - len(pieces[0])) + 1
+        while missing > 0 and (block := next(self._blocks, "")):
             pieces.append(block)
+            missing -= len(block)
         self._begin -= self.at
         self._text, self.at, self._counted = "".join(pieces), 0, 0
         return len(pieces) > 1
@@ -237,14 +239,15 @@ def _batch(source: str, rows: list[Record], types: dict[str, pa.DataType]) -> Ba
     starts = np.array([start for start, _ in rows], np.int64)
     for start, record in rows:
         for name in record:
-            if name not in types:
-                check_name(f"{source}:{start}", name)
-                types[name] = pa.null()
-        if len(types) > MOST_COLUMNS:
-            raise DataError(
-                f"{source}:{start}: up to here the objects have more than {MOST_COLUMNS:,} different keys. "
-                f"Give every object the same keys, and put what differs into the values."
-            )
+            if name in types:
+                continue
+            if len(types) == MOST_COLUMNS:
+                raise DataError(
+                    f"{source}:{start}: up to here the objects have more than {MOST_COLUMNS:,} different "
+                    f"keys. Give every object the same keys, and put what differs into the values."
+                )
+            check_name(f"{source}:{start}", name)
+            types[name] = pa.null()
     if not types:
         raise DataError(f"{source}:{starts[0]}: this object is empty. Give every row at least a text.")
     columns = {}
@@ -307,28 +310,37 @@ def _fitting_array(values: list[object], known: pa.DataType) -> pa.Array | None:
 
 def check_nesting(name: str, values: Iterable[object], place: Callable[[int], str]) -> None:
     """Refuse values nested so deeply, or with so many keys, that a table of them would have no bounds."""
-    paths: set[tuple[object, ...]] = set()
+    paths: set[Path] = set()
     for row, value in enumerate(values):
-        waiting: list[tuple[object, tuple[object, ...]]] = [(value, ())]
-        while waiting:
-            outer, path = waiting.pop()
-            if len(path) > DEEPEST:
+        open_ones = [_inside(value, ())]
+        while open_ones:
+            path, inner = next(open_ones[-1], (None, None))
+            if path is None:
+                open_ones.pop()
+                continue
+            if path[-1] is not None:
+                paths.add(path)
+            open_ones.append(_inside(inner, path))
+            if len(open_ones) > DEEPEST:
                 raise DataError(
                     f"{place(row)}: '{name}' holds lists or objects nested more than {DEEPEST} levels deep. "
                     f"Leave that value out."
-                )
-            if isinstance(outer, dict):
-                paths.update((*path, key) for key in outer)
-                waiting.extend((inner, (*path, key)) for key, inner in outer.items())
-            elif isinstance(outer, list | tuple):
-                waiting.extend(
-                    (inner, (*path, None)) for inner in outer if isinstance(inner, list | tuple | dict)
                 )
         if len(paths) > MOST_COLUMNS:
             raise DataError(
                 f"{place(row)}: up to here the objects in '{name}' have more than {MOST_COLUMNS:,} different "
                 f"keys. Give every object the same keys, or leave the column out."
             )
+
+
+def _inside(value: object, path: Path) -> Iterator[tuple[Path, object]]:
+    """Below an object all its values, below a list the lists and objects in it: each with its path."""
+    if isinstance(value, dict):
+        return (((*path, key), inner) for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        below = (*path, None)
+        return ((below, inner) for inner in value if isinstance(inner, list | tuple | dict))
+    return iter(())
 
 
 def _check_kinds(name: str, values: list[object], place: Callable[[int], str]) -> None:

@@ -91,7 +91,8 @@ class Lines:
                     f"UTF-8. Save the file as UTF-8, or mend the line."
                 ) from None
             self.number += text.count("\n")
-            yield text
+            if text:  # a block may hold no more than a part of a character
+                yield text
 
     def _raw(self) -> Iterator[bytes]:
         rest = b""
