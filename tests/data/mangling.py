@@ -32,7 +32,26 @@ TYPED_ROWS = [
     {"text": "a fine evening", "label": 1, "score": 2.0, "tags": None, "more": None},
 ]
 
-# What is put into a file at some place: each has upset some reader of some program.
+# What is put into a file at some place. First what formats are made of, then what has upset some program.
+MARKS = [
+    b'"',
+    b",",
+    b"\t",
+    b";",
+    b"\n",
+    b"\r",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b"\\",
+    b"\xff",
+    b"\0",
+    b" ",
+    b"1",
+    b"a",
+]
 PIECES = [
     *(b'"', b'""', b'","', b"'", b",", b",,", b"\t", b";", b"|", b"\\", b"#", b" "),
     *(b"\n", b"\r", b"\r\n", b"\n\n", b"\n \n", b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xe2\x80\xa8"),
@@ -54,11 +73,15 @@ LINES = [
     *(b'{"a": ' + b"[" * 40 + b"]" * 40 + b"}", b'{"text": ' + b"9" * 5000 + b"}", b'{"text": 1e999}'),
 ]  # fmt: skip
 
-# What is turned into what from some place on; the last keep their length, for formats that count bytes.
+# What is turned into what from some place on.
 SWAPS = [
     *((b"\n", b"\r"), (b"\n", b"\r\n"), (b",", b"\t"), (b'"', b"'"), (b"text", b"other")),
-    *((b'"label"', b'"text"'), (b"joy", b"\xed\xa0\x80"), (b"long", b"lo\xffg")),
-    *((b"fine", b"\x80ine"), (b"\1\0\0", b"\xff\xff\xff")),
+    (b'"label"', b'"text"'),
+]  # fmt: skip
+
+# Damage that keeps the length, for formats that count bytes.
+DAMAGES = [
+    *((b"joy", b"\xed\xa0\x80"), (b"long", b"lo\xffg"), (b"fine", b"\x80ine"), (b"\1\0\0", b"\xff\xff\xff")),
 ]  # fmt: skip
 
 
@@ -133,9 +156,11 @@ def spoiled(draw: st.DrawFn, good: bytes) -> bytes:
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(content)))
         stop = min(len(content), at + draw(st.integers(1, 20)))
-        match draw(st.sampled_from(["insert", "insert", "line", "flip", "cut", "end", "repeat", "swap"])):
+        match draw(
+            st.sampled_from(["insert", "insert", "line", "flip", "cut", "end", "repeat", "swap", "damage"])
+        ):
             case "insert":
-                content[at:at] = draw(st.sampled_from(PIECES))
+                content[at:at] = draw(st.sampled_from(MARKS) | st.sampled_from(PIECES))
             case "line":
                 at = content.rfind(b"\n", 0, at) + 1
                 content[at:at] = draw(st.sampled_from(LINES)) + b"\n"
@@ -150,6 +175,9 @@ def spoiled(draw: st.DrawFn, good: bytes) -> bytes:
             case "swap":
                 old, new = draw(st.sampled_from(SWAPS))
                 content[at:] = content[at:].replace(old, new)
+            case "damage":
+                old, new = draw(st.sampled_from(DAMAGES))
+                content = content.replace(old, new, 1)
     return bytes(content)
 
 
@@ -272,9 +300,12 @@ def folders(draw: st.DrawFn) -> Files:
             names = ["train", "validation", draw(st.sampled_from(["test", "notes"]))]
             content = {f"{n}.{k}": good_files()[k][0] for n, k in zip(names, kinds, strict=True)}
     name = draw(st.sampled_from(sorted(content)))
-    match draw(st.sampled_from(["spoil", "spoil", "rewrite", "swap", "lose", "nothing"])):
+    match draw(st.sampled_from(["spoil", "spoil", "damage", "rewrite", "swap", "lose", "nothing"])):
         case "spoil":
             content[name] = draw(spoiled(content[name]))
+        case "damage":
+            old, new = draw(st.sampled_from(DAMAGES))
+            content = {path: data.replace(old, new, 1) for path, data in content.items()}
         case "rewrite" if name.endswith(".json"):
             content[name] = json.dumps(draw(rewritten(json.loads(content[name])))).encode()
         case "swap":

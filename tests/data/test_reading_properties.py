@@ -225,7 +225,7 @@ def check_file(file: tuple[str, bytes]) -> None:
         check_agreement(whole, check_door(label_door, path, str(path)))
 
 
-@lanes(150, 7000)
+@lanes(400, 7000)
 def test_any_file_gives_rows_or_one_of_our_errors(n_cases):
     fuzz(n_cases, check_file, mangling.files())
 
@@ -236,7 +236,7 @@ def check_folder(content: mangling.Files) -> None:
         check_source(folder, folder)
 
 
-@lanes(60, 2500)
+@lanes(120, 2500)
 def test_any_folder_gives_rows_or_one_of_our_errors(n_cases):
     fuzz(n_cases, check_folder, mangling.folders())
 
@@ -248,7 +248,7 @@ def check_python(source: object) -> None:
     check_source(source, "<")
 
 
-@lanes(150, 4000)
+@lanes(200, 4000)
 def test_any_python_data_gives_rows_or_one_of_our_errors(n_cases):
     fuzz(n_cases, check_python, mangling.python_data())
 
