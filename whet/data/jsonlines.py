@@ -23,6 +23,7 @@ Record = tuple[int, dict[str, object]]  # the line it begins on, its values
 Path = tuple[object, ...]  # the keys that lead to a value; None for a list's place
 BLANK = " \t\r\n"
 BLANKS = re.compile(r"[ \t\r\n]*")
+FLAT = frozenset({str, int, float, bool, type(None)})
 LONGEST_TOKEN = 16  # characters of -Infinity, or of a character as two \\u escapes
 LONGEST_NUMBER = 4096  # bits
 DEEPEST = 32  # levels of lists and objects within a value
@@ -312,6 +313,8 @@ def check_nesting(name: str, values: Iterable[object], place: Callable[[int], st
     """Refuse values nested so deeply, or with so many keys, that a table of them would have no bounds."""
     paths: set[Path] = set()
     for row, value in enumerate(values):
+        if type(value) in FLAT or (isinstance(value, list) and FLAT.issuperset(map(type, value))):
+            continue  # what most values are, told quickly
         open_ones = [_inside(value, ())]
         while open_ones:
             path, inner = next(open_ones[-1], (None, None))
