@@ -5,8 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from whet.data.jsonlines import check_name, typed_array
 from whet.data.table import Table, check_names, check_values
+from whet.data.values import check_name, typed_array
 from whet.data.wording import shortened
 from whet.errors import DataError, UsageError
 

@@ -15,11 +15,12 @@ import numpy.typing as npt
 from whet.data import hub
 from whet.data.delimited import Batch, csv_batches, sniff_delimiter, tsv_batches
 from whet.data.folders import glue_columns, is_saved_dataset, split_files
-from whet.data.jsonlines import join, json_array_batches, json_line_batches, pipe_batches
+from whet.data.jsonlines import json_array_batches, json_line_batches, pipe_batches
 from whet.data.lines import FORMATS, Lines, refuse_binary
 from whet.data.memory import is_frame, table_of_frame, table_of_lists
 from whet.data.spool import Spool
 from whet.data.table import Table
+from whet.data.values import join
 from whet.errors import DataError
 
 READ_ROWS = 10_000
