@@ -18,6 +18,7 @@ import pytest
 MIB = 2**20
 MOST_READ = 80 * MIB  # of a line that is refused beyond 16 MiB, or beyond as many characters in a JSON array
 MOST_MEMORY = 640 * MIB  # above what the process holds before it reads
+MOST_STREAMED = 96 * MIB  # the same, of a file of 128 MiB in which no row is long
 
 READ = """
 import sys
@@ -146,7 +147,7 @@ def test_the_longest_line_that_is_read_needs_bounded_memory(tmp_path, name):
 LONG = {
     "line.json": (b"[", b'{"text": "some words or other", "label": "a"}, ' * 1000, b'{"text": "a"}]'),
     "blank.json": (b"[", b" " * 1000, b'{"text": "a"}]'),
-    "blank.csv": (b"\n", b"  \n\n" * 1000, b"text,label\na,b\n"),
+    "blank.csv": (b"\n", b" " * 999 + b"\n", b"text,label\na,b\n"),
     "rows.csv": (b"text,label\n", b"some words or other,a\n" * 1000, b"a,b\n"),
 }
 
@@ -160,4 +161,4 @@ def test_a_long_file_is_streamed_in_bounded_memory(tmp_path, name):
     rows, message, memory, _ = read(tmp_path / name, content, "stream")
     assert message is None
     assert rows == 1 + (0 if "blank" in name else n_pieces * 1000)
-    assert memory < MOST_MEMORY / 2, f"{memory / MIB:.0f} MiB"
+    assert memory < MOST_STREAMED, f"{memory / MIB:.0f} MiB"
