@@ -159,6 +159,32 @@ def test_an_empty_line_is_a_row_like_any_other(whet, classifier):
     assert [row["text"] for row in found] == ["good", "", "bad"]
 
 
+def test_a_row_without_the_text_is_counted_and_named(whet, classifier):
+    """A missing key is a user's slip: the row keeps its line, and the note says which it was."""
+    rows = [{"text": "good parcel"}, {"txt": "late bill"}, {"text": None}, {"text": ""}]
+    data = house.write_jsonl(Path("rows.jsonl"), rows)
+    outcome = whet("predict", classifier, data).ok()
+    assert [row["text"] for row in house.read_jsonl(outcome.out)] == ["good parcel", None, None, ""]
+    note = (
+        f"Note: 2 rows have no value in 'text': {data}:2, {data}:3. "
+        "Read as an empty text; fill it in, or leave the row out."
+    )
+    assert outcome.err.strip().splitlines()[-1] == note
+    assert (
+        "Note"
+        not in whet("predict", classifier, house.write_jsonl(Path("b.jsonl"), [rows[0], rows[3]])).ok().err
+    )
+
+
+def test_the_first_rows_decide_on_the_column(whet, classifier):
+    """A key that comes late and has a more usual name changes nothing for the rows behind it."""
+    rows = [{"said": "good parcel by post"}] * 4096 + [{"said": "late bill again", "text": "x"}]
+    data = house.write_jsonl(Path("rows.jsonl"), rows)
+    last = house.read_jsonl(whet("predict", classifier, data).ok().out)[-1]
+    alone = house.read_jsonl(whet("predict", classifier, "--text", "late bill again").ok().out)[0]
+    assert abs(last["probability"] - alone["probability"]) < 1e-5
+
+
 def test_broken_standard_input_is_one_message(whet, classifier):
     whet("predict", classifier, "-", stdin=b"good\ncaf\xe9\n").refused("utf-8", "2")
     whet("predict", classifier, "-", stdin='{"text": "good"}\n{"text": \n').refused("2")

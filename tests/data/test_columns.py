@@ -165,7 +165,8 @@ def test_many_integers_ask_for_the_task():
 def test_lists_are_multilabel():
     data = table(text=WORDS, labels=[["x"], ["x", "y"]] * 6)
     assert error(data) == (
-        "<lists>: the task is multilabel-classification ('labels' holds lists), which is not built yet."
+        "<lists>: the task is multilabel-classification ('labels' holds lists), which is not built yet. "
+        "Name the columns of a classification with --text and --label, or another file."
     )
 
 
@@ -173,7 +174,7 @@ def test_question_and_context_are_question_answering():
     data = table(question=WORDS, context=WORDS, label=LABELS)
     assert error(data) == (
         "<lists>: the task is question-answering (it has question and context columns), which is not "
-        "built yet."
+        "built yet. Name the columns of a classification with --text and --label, or another file."
     )
     columns = infer_columns(data, task="classification", text="question", pair="context")
     assert roles(columns) == ("question", "context", "label")
@@ -183,7 +184,8 @@ def test_token_lists_are_token_classification():
     data = table(tokens=[["a"]] * 3, ner_tags=[[0]] * 3)
     assert error(data) == (
         "<lists>: the task is token-classification ('tokens' and 'ner_tags' hold lists), which is "
-        "not built yet."
+        "not built yet. "
+        "Name the columns of a classification with --text and --label, or another file."
     )
 
 
@@ -203,7 +205,8 @@ def test_tasks_by_name():
         "multilabel-classification, regression, token-classification, question-answering, masked-lm."
     )
     assert error(table(text=WORDS, label=LABELS), task="masked-lm") == (
-        "<lists>: the task is masked-lm (it was asked for), which is not built yet."
+        "<lists>: the task is masked-lm (it was asked for), which is not built yet. "
+        "Name the columns of a classification with --text and --label, or another file."
     )
 
 

@@ -1,8 +1,16 @@
 """`whet predict`"""
 
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, final
 
 import typer
+
+if TYPE_CHECKING:
+    from whet.api import Model
+    from whet.data.columns import Columns
+    from whet.data.table import Table
+
+SHOWN_PLACES = 5
 
 
 def command(
@@ -51,7 +59,54 @@ def command(
     else:
         assert file is not None
         tables = stream_tables(file)
+    columns: Columns | None = None
+    absent = Absent()
     with open_writer(to, model.labels) as write:
         for table in tables:
-            rows, predictions = model.predict_table(table, text=text_column, pair=pair_column, logits=logits)
+            columns = columns or _columns(model, table, text_column, pair_column)
+            absent.count(table, columns)
+            rows, predictions = model.predict_table(
+                table, text=columns.text, pair=columns.pair, logits=logits
+            )
             write([] if no_input else rows, predictions)
+    if absent.n_rows:
+        typer.echo(absent.note(), err=True)
+
+
+def _columns(model: "Model", table: "Table", text: str | None, pair: str | None) -> "Columns":
+    """The columns of the first rows; the rows that follow must not change them."""
+    from whet.data.columns import infer_columns
+
+    rules = model.module.rules
+    if text is None and pair is None and rules.text_column in table.names:
+        text, pair = rules.text_column, rules.pair_column
+    label = rules.label_column if rules.label_column in table.names else None
+    return infer_columns(table, text=text, pair=pair, label=label, need_label=False)
+
+
+@final
+@dataclass
+class Absent:
+    """Rows that have no text at all, as JSON rows that lack the key; they are predicted as an empty text."""
+
+    n_rows: int = 0
+    columns: str = ""
+    places: list[str] = field(default_factory=list)  # of the first
+
+    def count(self, table: "Table", columns: "Columns") -> None:
+        """Take in the rows of a table."""
+        from whet.data.texts import Texts
+
+        rows = Texts(table, columns).absent()
+        self.n_rows += len(rows)
+        self.columns = " or ".join(f"'{name}'" for name in (columns.text, columns.pair) if name is not None)
+        self.places += [table.place(int(row)) for row in rows[: SHOWN_PLACES - len(self.places)]]
+
+    def note(self) -> str:
+        """What to tell the user about them."""
+        rows = "1 row has" if self.n_rows == 1 else f"{self.n_rows:,} rows have"
+        more = ", ..." if self.n_rows > len(self.places) else ""
+        return (
+            f"Note: {rows} no value in {self.columns}: {', '.join(self.places)}{more}. "
+            f"Read as an empty text; fill it in, or leave the row out."
+        )

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whet.data.table import Columns, Table, as_text, describe, is_text
+from whet.data.wording import listed, shortened
 from whet.errors import DataError, UsageError, nearest
 
 __all__ = ["Columns", "infer_columns"]
@@ -105,8 +106,12 @@ def _check_task(table: Table, task: str | None) -> None:
 def _check_built(table: Table, task: str, why: str) -> None:
     if task in BUILT:
         return
-    advice = " --task classification treats each distinct value as a class." if task == "regression" else ""
-    raise DataError(f"{table.source}: the task is {task} ({why}), which is not built yet.{advice}")
+    advice = (
+        "--task classification treats each distinct value as a class."
+        if task == "regression"
+        else "Name the columns of a classification with --text and --label, or another file."
+    )
+    raise DataError(f"{table.source}: the task is {task} ({why}), which is not built yet. {advice}")
 
 
 def _check_present(table: Table, names: Sequence[str]) -> None:
@@ -116,7 +121,7 @@ def _check_present(table: Table, names: Sequence[str]) -> None:
         table.column(missing[0])  # its own message
     if missing:
         told = " ".join(f"There is no column '{name}'.{nearest(name, table.names)}" for name in missing)
-        raise DataError(f"{table.source}: {told} The columns are: {', '.join(table.names)}.")
+        raise DataError(f"{table.source}: {told} The columns are: {listed(table.names)}.")
 
 
 def _check_distinct(**names: str | None) -> None:
@@ -187,13 +192,11 @@ def _fitting_text(table: Table, pair: str | None, label: str | None, notes: list
         notes.append(f"texts: column '{candidates[0]}', the only one left that holds text")
         return candidates[0]
     several = (
-        f"several could be it ({', '.join(free)})"
-        if free
-        else "no column has a usual name or holds free text"
+        f"several could be it ({listed(free)})" if free else "no column has a usual name or holds free text"
     )
     raise DataError(
         f"{table.source}: which column holds the texts? {several[0].upper()}{several[1:]}. "
-        f"Name one with --text. The columns are: {', '.join(table.names)}."
+        f"Name one with --text. The columns are: {listed(table.names)}."
     )
 
 
@@ -236,12 +239,12 @@ def _fitting_label(table: Table, text: str, pair: str | None, notes: list[str]) 
     if not others:
         reason = "There is no column beside the texts"
     elif fitting:
-        reason = f"Several could be it ({', '.join(name for name, _ in fitting)})"
+        reason = f"Several could be it ({listed([name for name, _ in fitting])})"
     else:
         reason = "No column has a usual name or few enough values"
     raise DataError(
         f"{table.source}: which column holds the labels? {reason}. "
-        f"Name one with --label. The columns are: {', '.join(table.names)}."
+        f"Name one with --label. The columns are: {listed(table.names)}."
     )
 
 
@@ -283,7 +286,7 @@ def _check_quantities(table: Table, label: str, distinct: list[str]) -> None:
         (text for text, number in zip(distinct, numbers, strict=True) if not number.is_integer()), None
     )
     if odd is not None:
-        _check_built(table, "regression", f"'{label}' holds numbers with decimals, such as {odd}")
+        _check_built(table, "regression", f"'{label}' holds numbers with decimals, such as {shortened(odd)}")
     if len(distinct) > MOST_CLASSES_OF_INTEGERS:
         raise DataError(
             f"{table.source}: column '{label}' holds {len(distinct):,} different whole numbers: classes or a "

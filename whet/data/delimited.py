@@ -1,6 +1,7 @@
 """CSV with real quoting, and TSV where tabs part the fields and quotes are text."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
@@ -9,6 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from whet.data.lines import LONGEST_LINE, Lines
+from whet.data.table import MOST_COLUMNS
+from whet.data.wording import listed
 from whet.errors import DataError
 
 Batch = tuple[pa.Table, npt.NDArray[np.int64] | None]
@@ -36,16 +39,34 @@ def tsv_batches(lines: Lines, n_rows: int) -> Iterator[Batch]:
 
 def csv_rows(lines: Lines, delimiter: str) -> Iterator[Row]:
     """The rows of a CSV file; blank lines are none."""
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
-    reader = csv.reader(iter(lines), delimiter=delimiter, strict=True)
     start = 1
+    held = 0  # characters of the row that begins at `start`
+
+    def bounded() -> Iterator[str]:
+        nonlocal held
+        for line in lines:
+            held += len(line)
+            if held > LONGEST_LINE:
+                raise DataError(
+                    f"{lines.source}:{start}: this row is longer than {LONGEST_LINE // 2**20} MiB. "
+                    f"Is a quote opened here and never closed? Else cut the text, or name another file."
+                )
+            yield line
+
+    reader = _reader(bounded(), delimiter)
     try:
         for fields in reader:
+            held = 0
             if fields:
                 yield start, fields
-            start = reader.line_num + 1
+            start = lines.number + 1
     except csv.Error as error:
         raise DataError(_quoting_error(lines, start, str(error))) from None
+
+
+def _reader(lines: Iterator[str], delimiter: str) -> Iterator[list[str]]:
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
+    return csv.reader(lines, delimiter=delimiter, strict=True)
 
 
 def _quoting_error(lines: Lines, start: int, reason: str) -> str:
@@ -55,11 +76,6 @@ def _quoting_error(lines: Lines, start: int, reason: str) -> str:
             f"{place}: a quote is opened in this row and never closed. "
             f'Close it, or write it twice ("") inside quotes if it is text.'
         )
-    if "field larger" in reason:
-        return (
-            f"{place}: a field that begins in this row is longer than {LONGEST_LINE // 2**20} MiB. "
-            f"Is a quote opened here and never closed?"
-        )
     if "expected after" in reason:
         where = (
             "" if lines.number == start else f" (in line {lines.number}; an earlier quote may be left open)"
@@ -68,7 +84,7 @@ def _quoting_error(lines: Lines, start: int, reason: str) -> str:
             f"{place}: a quoted field goes on after its closing quote{where}. "
             f'Write a quote inside a quoted field twice (""), or save the file as TSV, where quotes are text.'
         )
-    return f"{place}: this row cannot be read as CSV: {reason}."
+    return f"{place}: this row cannot be read as CSV: {reason}. Mend the row."
 
 
 def _tsv_rows(lines: Lines) -> Iterator[Row]:
@@ -81,7 +97,7 @@ def _tsv_rows(lines: Lines) -> Iterator[Row]:
 def _batches(lines: Lines, rows: Iterator[Row], n_rows: int, delimiter: str) -> Iterator[Batch]:
     first = next((row for row in rows if any(field.strip() for field in row[1])), None)
     if first is None:
-        raise DataError(f"{lines.source}: the file is empty. It needs a header line and rows.")
+        raise DataError(f"{lines.source}: the file is empty. Put a header line and rows into it.")
     if _is_cola(first[1]) and delimiter == "\t":
         names, kept, starts = COLA_NAMES, [first[1]], [first[0]]
     else:
@@ -103,7 +119,10 @@ def _batches(lines: Lines, rows: Iterator[Row], n_rows: int, delimiter: str) -> 
     if kept:
         yield _batch(names, kept, starts)
     elif not n_batches:
-        raise DataError(f"{lines.source}: there is a header ({', '.join(names)}) but no rows.")
+        raise DataError(
+            f"{lines.source}: there is a header ({listed(names)}) but no rows. "
+            f"Add rows, or name another file."
+        )
 
 
 def _batch(names: list[str], rows: list[list[str]], starts: list[int]) -> Batch:
@@ -113,11 +132,16 @@ def _batch(names: list[str], rows: list[list[str]], starts: list[int]) -> Batch:
 
 def header_names(source: str, line: int, fields: list[str]) -> list[str]:
     """Column names, trimmed; an empty one, as pandas writes for its index, becomes "column 1" by place."""
+    if len(fields) > MOST_COLUMNS:
+        raise DataError(
+            f"{source}:{line}: the header has {len(fields):,} columns; whet reads at most {MOST_COLUMNS:,}. "
+            f"Leave out those that are not needed, or name another file."
+        )
     names = [field.strip() or f"column {place}" for place, field in enumerate(fields, 1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise DataError(
-            f"{source}:{line}: the header names {_quoted(twice)} more than once. Give every column a name "
+            f"{source}:{line}: the header names '{listed(twice)}' more than once. Give every column a name "
             f"of its own; if the first line is a row already, put a header above it."
         )
     return names
@@ -129,11 +153,11 @@ def _is_cola(fields: list[str]) -> bool:
 
 
 def _ragged(source: str, line: int, fields: list[str], names: list[str], delimiter: str) -> str:
-    expected = f"the header has {len(names)} ({', '.join(names[:8])}{' ...' if len(names) > 8 else ''})"
-    fields_found = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+    expected = f"the header has {len(names)} ({listed(names)})"
+    fields_found = "1 field" if len(fields) == 1 else f"{len(fields):,} fields"
     if delimiter == "\t":
         advice = (
-            "A tab or a line end inside a text has to go."
+            "Remove the tab or the line end inside the text."
             if len(fields) > len(names)
             else "Is a tab missing?"
         )
@@ -144,10 +168,6 @@ def _ragged(source: str, line: int, fields: list[str], names: list[str], delimit
     return (
         f"{source}:{line}: {fields_found}, but {expected}; fields are parted by {NAMES[delimiter]}. {advice}"
     )
-
-
-def _quoted(words: list[str]) -> str:
-    return ", ".join(f"'{word}'" for word in words)
 
 
 def sniff_delimiter(head: bytes) -> str:
@@ -167,7 +187,7 @@ def _consistency(text: str, delimiter: str) -> tuple[float, int]:
     raw = [
         line.decode("utf-8", "replace") for line in text.encode("utf-8", "replace").splitlines(keepends=True)
     ]
-    rows = csv.reader(iter(raw), delimiter=delimiter, strict=True)
+    rows = _reader(iter(raw), delimiter)
     widths: list[int] = []
     broken = 0
     try:

@@ -1,7 +1,7 @@
 """`datasets`: folders it saved, data sets of the hub, and class labels, also those kept in a Parquet file."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from whet.data.delimited import Batch
-from whet.data.table import Table
-from whet.errors import DataError
+from whet.data.table import Table, check_names, check_values
+from whet.data.wording import listed, shortened
+from whet.errors import DataError, UsageError
 
 SPLITS: Mapping[str, tuple[str, ...]] = {
     "train": ("train",),
     "dev": ("validation", "dev", "valid", "validation_matched"),
     "test": ("test", "test_matched"),
 }
+LONGEST_REASON = 300  # characters of another library's message
 ANSWER_SECONDS = 5.0  # the hub has this long for its first answer
 ClassNames = dict[str, tuple[str, ...]]
+UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises over damaged bytes
 
 
 def parquet_batches(source: str, path: Path, n_rows: int) -> tuple[Iterator[Batch], ClassNames]:
@@ -29,18 +32,15 @@ def parquet_batches(source: str, path: Path, n_rows: int) -> tuple[Iterator[Batc
     try:
         file = pq.ParquetFile(path)
         names = _class_names_of_schema(file.schema_arrow)
-        duplicates = sorted({n for n in file.schema_arrow.names if file.schema_arrow.names.count(n) > 1})
+        columns = file.schema_arrow.names
         n_found = file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except UNREADABLE as error:
         raise DataError(
-            f"{source}: this is not a Parquet file that can be read: {_first_line(error)}."
+            f"{source}: this is not a Parquet file that can be read: {_first_line(error)}. Save it again."
         ) from None
-    if duplicates:
-        raise DataError(
-            f"{source}: several columns are named '{duplicates[0]}'. Give every column its own name."
-        )
+    check_names(source, columns)
     if not n_found:
-        raise DataError(f"{source}: there are columns ({', '.join(file.schema_arrow.names)}) but no rows.")
+        raise DataError(_no_rows(source, columns))
     return _parquet_batches(source, file, n_rows, names), names
 
 
@@ -49,10 +49,19 @@ def _parquet_batches(source: str, file: pq.ParquetFile, n_rows: int, names: Clas
     try:
         for batch in file.iter_batches(batch_size=n_rows):
             table = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            check_values(source, table, start)
             yield with_class_names(source, table, names, start), None
             start += table.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{source}: the file breaks off behind row {start}: {_first_line(error)}.") from None
+    except UNREADABLE as error:
+        raise DataError(
+            f"{source}: the file breaks off behind row {start}: {_first_line(error)}. Save it again."
+        ) from None
+    if not start:
+        raise DataError(_no_rows(source, file.schema_arrow.names))
+
+
+def _no_rows(source: str, columns: Sequence[str]) -> str:
+    return f"{source}: there are columns ({listed(columns)}) but no rows. Add rows, or name another file."
 
 
 def _class_names_of_schema(schema: pa.Schema) -> ClassNames:
@@ -78,8 +87,8 @@ def with_class_names(source: str, table: pa.Table, names: ClassNames, start: int
         if pc.any(odd).as_py():
             row = int(np.flatnonzero(odd.to_numpy())[0])
             raise DataError(
-                f"{source}, row {start + row + 1}: class {ids[row]} of '{column}' has no name: the data set "
-                f"names {len(classes)} classes, 0 to {len(classes) - 1}."
+                f"{source}, row {start + row + 1}: class {ids[row]} of '{shortened(column)}' has no name: "
+                f"the data set names {len(classes)} classes, from 0 on. Mend the row, or add the name."
             )
         named = pa.chunked_array(
             [pa.array(classes, pa.string()).take(chunk) for chunk in ids.chunks], pa.string()
@@ -92,14 +101,18 @@ def table_of_dataset(source: str, dataset: Any) -> Table:
     """A `datasets.Dataset` as a table; the rows stay where they are, memory-mapped."""
     import datasets
 
+    if not isinstance(dataset, datasets.Dataset):
+        raise UsageError(f"{source}: a {type(dataset).__name__} cannot be read. Load it without streaming.")
     names: ClassNames = {
-        name: tuple(feature.names)
+        name: tuple(map(str, feature.names))
         for name, feature in dataset.features.items()
         if isinstance(feature, datasets.ClassLabel) and feature.names
     }
     rows = dataset.with_format("arrow")[:].replace_schema_metadata(None)
+    check_names(source, rows.column_names)
     if not rows.num_rows:
-        raise DataError(f"{source}: there are columns ({', '.join(rows.column_names)}) but no rows.")
+        raise DataError(_no_rows(source, rows.column_names))
+    check_values(source, rows)
     return Table(source, with_class_names(source, rows, names), class_names=names)
 
 
@@ -111,13 +124,13 @@ def saved_splits(source: str, folder: Path) -> dict[str, Table]:
         loaded = datasets.load_from_disk(str(folder))
     except Exception as error:  # whatever a damaged folder raises, the user's next step is the same
         raise DataError(
-            f"{source}: `datasets` cannot load this saved data set: {_first_line(error)}."
+            f"{source}: `datasets` cannot load this saved data set: {_first_line(error)}. Save it again."
         ) from None
     return splits_of(source, loaded)
 
 
 def splits_of(source: str, loaded: Any) -> dict[str, Table]:
-    """train, dev and test of a `Dataset` or `DatasetDict`; other splits keep their own names."""
+    """train, dev and test of a `Dataset` or `DatasetDict`; an error where it has none of them."""
     if not isinstance(loaded, dict):
         return {"train": table_of_dataset(source, loaded)}
     found = {}
@@ -125,6 +138,11 @@ def splits_of(source: str, loaded: Any) -> dict[str, Table]:
         name = next((alias for alias in aliases if alias in loaded), None)
         if name is not None:
             found[split] = table_of_dataset(f"{source} [{name}]", loaded[name])
+    if not found:
+        raise DataError(
+            f"{source}: no split is called train, validation or test; there are: "
+            f"{listed([str(name) for name in loaded]) or 'none'}. Rename one, or save it as a file."
+        )
     return found
 
 
@@ -199,8 +217,12 @@ def _hub_error(source: str, name: str, error: Exception, offline: bool, unreacha
         )
     if kind == "DatasetNotFoundError":
         return f"{source}: the hub has no data set '{name}' that you may read. Is the name right?"
-    return f"{source}: this data set could not be loaded ({kind}: {_first_line(error)})."
+    return (
+        f"{source}: this data set could not be loaded ({kind}: {_first_line(error)}). "
+        f"Save its rows as a file, and name that."
+    )
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."

@@ -1,23 +1,24 @@
-"""JSON lines (an object a line), a JSON array of objects, and one text a line from a pipe.
-
-A column gets the narrowest type its values allow. Rows come in batches, and a later batch may widen a type;
-`join` brings the parts of one table together again.
-"""
+"""JSON lines (an object a line), a JSON array of objects, and one text a line from a pipe."""
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from itertools import chain
+from typing import final
 
 import numpy as np
 import pyarrow as pa
 
 from whet.data.delimited import BATCH_BYTES, Batch
-from whet.data.lines import Lines
-from whet.data.table import Indices, as_text, describe, scalar_text
+from whet.data.lines import LONGEST_LINE, Lines
+from whet.data.table import MOST_COLUMNS
+from whet.data.values import check_name, typed_array
 from whet.errors import DataError
 
 Record = tuple[int, dict[str, object]]  # the line it begins on, its values
 BLANK = " \t\r\n"
+BLANKS = re.compile(r"[ \t\r\n]*")
+LONGEST_TOKEN = 16  # characters of -Infinity, or of a character as two \\u escapes
 
 
 def json_line_batches(lines: Lines, n_rows: int) -> Iterator[Batch]:
@@ -26,7 +27,7 @@ def json_line_batches(lines: Lines, n_rows: int) -> Iterator[Batch]:
 
 
 def json_array_batches(lines: Lines, n_rows: int) -> Iterator[Batch]:
-    """A file that is one JSON array of objects, as batches; the text is held whole."""
+    """A file that is one JSON array of objects, as batches; one object is held at a time."""
     return _batches(lines, _array_records(lines), n_rows)
 
 
@@ -36,7 +37,7 @@ def pipe_batches(lines: Lines, n_rows: int) -> Iterator[Batch]:
     given = iter(lines)
     for line in given:
         held.append(line)
-        if line.strip():
+        if line.strip() or len(held) >= n_rows:
             break
     if not held:
         raise DataError(f"{lines.source}: nothing came in. Give JSON lines, or one text a line.")
@@ -70,15 +71,13 @@ def _records(lines: Lines, given: Iterator[str]) -> Iterator[Record]:
         except json.JSONDecodeError as error:
             raise DataError(_syntax(lines.source, place, text, error)) from None
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{place}: this line cannot be read as JSON: {error}.") from None
+            raise DataError(_unreadable(place, error)) from None
         yield number, _checked(place, value)
 
 
 def _syntax(source: str, place: str, text: str, error: json.JSONDecodeError) -> str:
     if text in ("{", "["):
-        advice = (
-            "An object must stand on one line; a file in several lines must be one array, in a .json file."
-        )
+        advice = "Write each object on one line, or all of them as one array into a .json file."
     elif error.msg == "Extra data":
         advice = "Put one object on each line, with nothing between them."
     else:
@@ -92,52 +91,125 @@ def _checked(place: str, value: object) -> dict[str, object]:
             type(value), "a number"
         )
         raise DataError(
-            f"{place}: {found} stands here, where a JSON object is expected, "
-            f'as in {{"text": "...", "label": "..."}}.'
+            f"{place}: {found} stands here, where a JSON object is expected. "
+            f'Write it as in {{"text": "...", "label": "..."}}.'
         )
-    if isinstance(value.get("data"), list) and any("paragraphs" in item for item in value["data"][:1]):
-        raise DataError(f"{place}: this looks like SQuAD, but question-answering is not built yet.")
+    articles = value.get("data")
+    if (
+        isinstance(articles, list)
+        and articles
+        and isinstance(articles[0], dict)
+        and "paragraphs" in articles[0]
+    ):
+        raise DataError(
+            f"{place}: this looks like SQuAD, but question-answering is not built yet. Name another file."
+        )
     return value
 
 
+def _unreadable(place: str, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return f"{place}: lists or objects are nested too deeply here. Leave that value out."
+    return (
+        f"{place}: a whole number of thousands of digits stands here. Put quotes around it, or leave it out."
+    )
+
+
 def _array_records(lines: Lines) -> Iterator[Record]:
-    text = "".join(lines)
-    decoder = json.JSONDecoder()
-    at = _skip_blanks(text, 0) + 1  # behind the opening bracket
-    counted, line = 0, 1
-    while True:
-        at = _skip_blanks(text, at)
-        line, counted = line + text.count("\n", counted, at), at
-        place = f"{lines.source}:{line}"
-        if text.startswith("]", at):
-            end = _skip_blanks(text, at + 1)
-            if end < len(text):
-                raise DataError(
-                    f"{place}: something follows the end of the array. A .json file holds one array."
-                )
-            return
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
+    text = _Unread(lines)
+    if text.next() == "[":
+        text.at += 1
+    while text.next() != "]":
+        line = text.line()
+        yield line, _checked(f"{lines.source}:{line}", text.value())
+        mark = text.next()
+        if mark == ",":
+            text.at += 1
+        elif mark != "]":
             raise DataError(
-                f"{lines.source}:{error.lineno}: not JSON: {error.msg.lower()} at position {error.colno}. "
-                f"Mend it, or write one object a line into a .jsonl file."
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{place}: this cannot be read as JSON: {error}.") from None
-        yield line, _checked(place, value)
-        at = _skip_blanks(text, end)
-        if text.startswith(",", at):
-            at += 1
-        elif not text.startswith("]", at):
-            line += text.count("\n", counted, at)
-            raise DataError(f"{lines.source}:{line}: a comma or the array's closing bracket is missing here.")
+                f"{lines.source}:{text.line()}: a comma or the array's closing bracket is missing here. "
+                f"Mend the line; if the file breaks off here, save it again."
+            )
+    text.at += 1
+    if text.next():
+        raise DataError(
+            f"{lines.source}:{text.line()}: something follows the end of the array. "
+            f"Leave one array in the file, or write one object a line into a .jsonl file."
+        )
 
 
-def _skip_blanks(text: str, at: int) -> int:
-    while at < len(text) and text[at] in BLANK:
-        at += 1
-    return at
+@final
+class _Unread:
+    """The text from some place on: it is read when it is needed, and let go when it has been used."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.at = 0  # the place, in the text that is held
+        self._source = lines.source
+        self._blocks = lines.blocks()
+        self._text = ""
+        self._counted, self._line = 0, 1  # up to where line ends are counted, and the line that is there
+        self._begin = 0  # where that line begins, less than 0 if that is no longer held
+        self._decoder = json.JSONDecoder()
+
+    def line(self) -> int:
+        """The 1-based line of the place."""
+        self._line += self._text.count("\n", self._counted, self.at)
+        self._begin = self._text.rfind("\n", self._counted, self.at) + 1 or self._begin
+        self._counted = self.at
+        return self._line
+
+    def next(self) -> str:
+        """The next character that is no blank, which is the place now; "" at the end."""
+        while True:
+            blanks = BLANKS.match(self._text, self.at)
+            assert blanks is not None
+            self.at = blanks.end()
+            if self.at < len(self._text) or not self._grow():
+                return self._text[self.at : self.at + 1]
+
+    def value(self) -> object:
+        """The JSON value that begins here, refused beyond LONGEST_LINE; the place is behind it then."""
+        while True:
+            try:
+                value, self.at = self._decoder.raw_decode(self._text, self.at)
+                return value
+            except json.JSONDecodeError as error:
+                message, cut = self._syntax(error), _is_cut(error)
+                if cut and len(self._text) - self.at > LONGEST_LINE:
+                    raise DataError(
+                        f"{self._source}:{self.line()}: the value that begins here is longer than "
+                        f"{LONGEST_LINE // 2**20} MiB, which no text to classify is. "
+                        f"Cut it, or name another file."
+                    ) from None
+                if not (cut and self._grow()):
+                    raise DataError(message) from None
+            except (ValueError, RecursionError) as error:
+                raise DataError(_unreadable(f"{self._source}:{self.line()}", error)) from None
+
+    def _syntax(self, error: json.JSONDecodeError) -> str:
+        line = self.line() + self._text.count("\n", self.at, error.pos)
+        begin = self._text.rfind("\n", self.at, error.pos) + 1 or self._begin
+        return (
+            f"{self._source}:{line}: not JSON: {error.msg.lower()} at position {error.pos - begin + 1}. "
+            f"Mend it, or write one object a line into a .jsonl file."
+        )
+
+    def _grow(self) -> bool:
+        """Read on until there is twice as much, so that a long value is tried only a few times."""
+        self.line()
+        pieces = [self._text[self.at :]]
+        missing = min(len(pieces[0]), LONGEST_LINE - len(pieces[0])) + 1
+        while missing > 0 and (block := next(self._blocks, "")):
+            pieces.append(block)
+            missing -= len(block)
+        self._begin -= self.at
+        self._text, self.at, self._counted = "".join(pieces), 0, 0
+        return len(pieces) > 1
+
+
+def _is_cut(error: json.JSONDecodeError) -> bool:
+    """Whether more text could mend it: a string is open, or the error is within a token of the end."""
+    return error.msg.startswith("Unterminated string") or error.pos > len(error.doc) - LONGEST_TOKEN
 
 
 def _batches(lines: Lines, records: Iterator[Record], n_rows: int) -> Iterator[Batch]:
@@ -153,121 +225,27 @@ def _batches(lines: Lines, records: Iterator[Record], n_rows: int) -> Iterator[B
     if rows:
         yield _batch(lines.source, rows, types)
     elif empty:
-        raise DataError(f"{lines.source}: the file is empty: it holds no JSON object.")
+        raise DataError(f"{lines.source}: the file is empty: it holds no JSON object. Put one on each line.")
 
 
 def _batch(source: str, rows: list[Record], types: dict[str, pa.DataType]) -> Batch:
     starts = np.array([start for start, _ in rows], np.int64)
     for start, record in rows:
         for name in record:
-            if name not in types:
-                check_name(f"{source}:{start}", name)
-                types[name] = pa.null()
+            if name in types:
+                continue
+            if len(types) == MOST_COLUMNS:
+                raise DataError(
+                    f"{source}:{start}: up to here the objects have more than {MOST_COLUMNS:,} different "
+                    f"keys. Give every object the same keys, and put what differs into the values."
+                )
+            check_name(f"{source}:{start}", name)
+            types[name] = pa.null()
     if not types:
-        raise DataError(f"{source}:{starts[0]}: this object is empty: a row needs at least a text.")
+        raise DataError(f"{source}:{starts[0]}: this object is empty. Give every row at least a text.")
     columns = {}
     for name, known in types.items():
         values = [record.get(name) for _, record in rows]
         columns[name] = typed_array(source, name, values, known, starts)
         types[name] = columns[name].type
     return pa.table(columns), starts
-
-
-def check_name(place: str, name: str) -> None:
-    """Refuse a column name that no file could hold."""
-    if _has_surrogate(name):
-        raise DataError(f"{place}: the name {name!r} holds half of a surrogate pair, which is no character.")
-
-
-def typed_array(
-    source: str, name: str, values: list[object], known: pa.DataType, lines: Indices | None
-) -> pa.Array:
-    """Values as an array of the type the column has had so far, else of the one they all have, else as text.
-
-    lines: the line of each value, for errors; None where the rows have none."""
-
-    def place(row: int) -> str:
-        return f"{source}, row {row + 1}" if lines is None else f"{source}:{lines[row]}"
-
-    for kind in (None,) if pa.types.is_null(known) else (known, None):
-        try:
-            return pa.array(values, kind)
-        except UnicodeEncodeError:
-            row = next(row for row, value in enumerate(values) if _has_surrogate(value))
-            raise DataError(
-                f"{place(row)}: '{name}' holds half of a surrogate pair (\\ud800 to \\udfff), which is no "
-                f"character. Mend the text or drop the row."
-            ) from None
-        except (pa.ArrowException, OverflowError, TypeError, ValueError):
-            continue
-    nested = [row for row, value in enumerate(values) if isinstance(value, list | dict | tuple)]
-    plain = [row for row, value in enumerate(values) if isinstance(value, str | int | float)]
-    if nested and plain:
-        raise DataError(
-            f"{place(nested[0])}: '{name}' holds a list or an object here, but text or a number in "
-            f"{place(plain[0])}. A column must hold one kind of value."
-        )
-    if nested:
-        raise DataError(
-            f"{place(nested[0])}: '{name}' holds lists or objects that differ in kind from row to row."
-        )
-    odd = [
-        row
-        for row, value in enumerate(values)
-        if value is not None and not isinstance(value, str | int | float)
-    ]
-    if odd:
-        kind_name = type(values[odd[0]]).__name__
-        raise DataError(
-            f"{place(odd[0])}: '{name}' holds a value of type {kind_name}; text or a number is expected."
-        )
-    return pa.array([scalar_text(value) for value in values], pa.string())
-
-
-def _has_surrogate(value: object) -> bool:
-    try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def join(source: str, parts: Sequence[pa.Table]) -> pa.Table:
-    """The parts of one table under one schema: a missing column is null, one of several types is widened."""
-    if len(parts) == 1:
-        return parts[0]
-    names = list(dict.fromkeys(name for part in parts for name in part.column_names))
-    kinds = {
-        name: _widest(source, name, [p.column(name).type for p in parts if name in p.column_names])
-        for name in names
-    }
-    aligned = []
-    for part in parts:
-        columns = {}
-        for name, kind in kinds.items():
-            if name not in part.column_names:
-                columns[name] = pa.chunked_array([pa.nulls(part.num_rows, kind)])
-            elif part.column(name).type.equals(kind):
-                columns[name] = part.column(name)
-            elif kind.equals(pa.string()):
-                columns[name] = as_text(part.column(name)).cast(pa.string())
-            else:
-                columns[name] = part.column(name).cast(kind)
-        aligned.append(pa.table(columns))
-    return pa.concat_tables(aligned)
-
-
-def _widest(source: str, name: str, kinds: Sequence[pa.DataType]) -> pa.DataType:
-    distinct = list(dict.fromkeys(kind for kind in kinds if not pa.types.is_null(kind)))
-    if len(distinct) <= 1:
-        return distinct[0] if distinct else pa.null()
-    if not any(pa.types.is_nested(kind) for kind in distinct):
-        return pa.string()
-    try:
-        empty = [pa.table({name: pa.array([], kind)}) for kind in distinct]
-        return pa.concat_tables(empty, promote_options="permissive").schema.field(name).type
-    except pa.ArrowException:
-        found = " and ".join(dict.fromkeys(describe(kind) for kind in distinct))
-        raise DataError(
-            f"{source}: column '{name}' holds {found}. A column must hold one kind of value."
-        ) from None

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whet.data.table import Table
+from whet.data.wording import shortened
 from whet.errors import DataError, nearest
 
 Int64s = npt.NDArray[np.int64]
@@ -33,9 +34,12 @@ def label_names(tables: Sequence[Table], column: str) -> tuple[str, ...]:
     if len(names) >= 2:
         return names
     if not names:
-        raise DataError(f"{source}: column '{column}' holds no label. Name another column with --label.")
+        raise DataError(
+            f"{source}: column '{shortened(column)}' holds no label. Name another column with --label."
+        )
     raise DataError(
-        f"{source}: column '{column}' holds one class only ('{names[0]}'); a classifier needs at least two. "
+        f"{source}: column '{shortened(column)}' holds one class only ('{shortened(names[0])}'); "
+        f"a classifier needs at least two. "
         f"Add rows of another class, or name another column with --label."
     )
 
@@ -68,13 +72,14 @@ def _is_whole(name: str) -> bool:
 
 def _unknown(table: Table, spelled: pa.ChunkedArray, rows: Int64s, names: Sequence[str]) -> str:
     label = spelled[int(rows[0])].as_py()
-    shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+    shown = ", ".join(map(shortened, names[:SHOWN_NAMES])) + (", ..." if len(names) > SHOWN_NAMES else "")
     more = ""
     if len(rows) > 1:
         others = len(rows) - 1
         more = f" {others:,} more {'row has' if others == 1 else 'rows have'} an unknown label."
     guess = (nearest(label, names) + " ").lstrip()
     return (
-        f"{table.place(int(rows[0]))}: label '{label}' is not one of the {len(names)} labels this model "
-        f"knows ({shown}).{more}\n{guess}Fix the row, or train again with the new label in the data."
+        f"{table.place(int(rows[0]))}: label '{shortened(label)}' is not one of the {len(names)} labels "
+        f"this model knows ({shown}).{more}\n{guess}"
+        f"Fix the row, or train again with the new label in the data."
     )

@@ -22,8 +22,8 @@ MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"ARROW1", "an Arrow file", "Save it as Parquet."),
     (b"%PDF", "a PDF", "Save its rows as CSV (UTF-8)."),
     (b"SQLite format 3\x00", "an SQLite database", "Export its rows as CSV (UTF-8)."),
-    (b"\x89PNG", "an image", ""),
-    (b"\xff\xd8\xff", "an image", ""),
+    (b"\x89PNG", "an image", "Name a file that holds rows of text."),
+    (b"\xff\xd8\xff", "an image", "Name a file that holds rows of text."),
     (
         b"\x80\x04",
         "a Python pickle, which can run code and is never opened",
@@ -40,11 +40,11 @@ def refuse_binary(source: str, head: bytes) -> None:
         if head.startswith(magic):
             if magic == b"PK\x03\x04" and (b"xl/" in head or b"[Content_Types]" in head):
                 looks_like, advice = "an Excel workbook", "Save it as CSV (UTF-8)."
-            raise DataError(f"{source}: this looks like {looks_like}, not like text. {advice}".rstrip())
+            raise DataError(f"{source}: this looks like {looks_like}, not like text. {advice}")
     if b"\0" in head:
         raise DataError(
             f"{source}: this is a binary file (it holds a zero byte), not text. "
-            f"whet reads {FORMATS}, in UTF-8."
+            f"Save it as {FORMATS}, in UTF-8."
         )
 
 
@@ -71,6 +71,29 @@ class Lines:
                     f"{error.start + 1} of the line is not UTF-8. Save the file as UTF-8, or mend the line."
                 ) from None
 
+    def blocks(self) -> Iterator[str]:
+        """The text in pieces as they are read, for formats that mind no lines; instead of the lines."""
+        decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        block = b"first"
+        while block:
+            block = self._read(BLOCK_BYTES)
+            self.n_bytes += len(block)
+            if b"\0" in block:
+                raise DataError(
+                    _zero_byte(self.source, self.number + block[: block.index(b"\0")].count(b"\n") + 1)
+                )
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                line = self.number + error.object[: error.start].count(b"\n") + 1
+                raise DataError(
+                    f"{self.source}:{line}: byte 0x{error.object[error.start]:02x} in this line is not "
+                    f"UTF-8. Save the file as UTF-8, or mend the line."
+                ) from None
+            self.number += text.count("\n")
+            if text:  # a block may hold no more than a part of a character
+                yield text
+
     def _raw(self) -> Iterator[bytes]:
         rest = b""
         first = True
@@ -89,22 +112,28 @@ class Lines:
                 if self._only_newline and b"\n" in block:
                     split = _split_newlines
             if b"\0" in block:
-                at = self.number + block[: block.index(b"\0")].count(b"\n") + 1
-                raise DataError(
-                    f"{self.source}:{at}: this line holds a zero byte, so the file is not plain text."
-                )
+                before = split(block[: block.index(b"\0") + 1])
+                raise DataError(_zero_byte(self.source, self.number + len(before)))
             lines = split(block)
             # What has no newline yet may go on in the next block; so may a carriage return before one.
             rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
             if len(rest) > LONGEST_LINE:
                 raise DataError(
                     f"{self.source}:{self.number + len(lines) + 1}: this line is longer than "
-                    f"{LONGEST_LINE // 2**20} MiB, which no text to classify is. Is it the right file?"
+                    f"{LONGEST_LINE // 2**20} MiB, which no text to classify is. "
+                    f"Cut the line, or name another file."
                 )
             yield from lines
         rest = rest.removeprefix(codecs.BOM_UTF8) if first else rest
         if rest:
             yield from split(rest)
+
+
+def _zero_byte(source: str, line: int) -> str:
+    return (
+        f"{source}:{line}: this line holds a zero byte, so the file is not plain text. "
+        f"Remove the byte, or save the file as UTF-8 text."
+    )
 
 
 def _split_anywhere(block: bytes) -> list[bytes]:

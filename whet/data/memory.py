@@ -5,8 +5,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from whet.data.jsonlines import check_name, typed_array
-from whet.data.table import Table
+from whet.data.table import Table, check_names, check_values
+from whet.data.values import check_name, typed_array
+from whet.data.wording import shortened
 from whet.errors import DataError, UsageError
 
 LISTS = "<lists>"
@@ -29,14 +30,18 @@ def table_of_frame(frame: Any) -> Table:
         try:
             columns[name] = pa.Array.from_pandas(series)
         except (pa.ArrowException, TypeError, ValueError, OverflowError, UnicodeEncodeError):
-            values = [None if value is None or value != value else value for value in series.tolist()]
+            gone = series.isna().tolist()
+            values = [None if out else value for value, out in zip(series.tolist(), gone, strict=True)]
             columns[name] = typed_array(FRAME, name, values, pa.null(), None)
-    return Table(FRAME, pa.table(columns))
+    table = pa.table(columns)
+    check_values(FRAME, table)
+    return Table(FRAME, table)
 
 
 def table_of_lists(source: Mapping[str, Sequence[object]] | tuple[Any, ...] | list[Any]) -> Table:
     """{"text": [...], "label": [...]}, (texts, labels) or a list of texts; a text may be a pair."""
     if isinstance(source, Mapping):
+        check_names(LISTS, [str(name) for name in source])
         lists = {str(name): _values(str(name), values) for name, values in source.items()}
     elif isinstance(source, tuple) and len(source) == 2 and not all(isinstance(part, str) for part in source):
         lists = {**_texts(_values("text", source[0])), "label": _values("label", source[1])}
@@ -47,7 +52,7 @@ def table_of_lists(source: Mapping[str, Sequence[object]] | tuple[Any, ...] | li
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"'{name}' has {length:,}" for name, length in lengths.items())
-        raise DataError(f"{LISTS}: the lists differ in length: {found}. Every row needs a value in each.")
+        raise DataError(f"{LISTS}: the lists differ in length: {found}. Give every row a value in each.")
     _check_shape(LISTS, list(lists), max(lengths.values(), default=0))
     return Table(
         LISTS, pa.table({n: typed_array(LISTS, n, values, pa.null(), None) for n, values in lists.items()})
@@ -61,23 +66,24 @@ def _texts(texts: list[Any]) -> dict[str, list[Any]]:
     for row, text in enumerate(texts):
         if text is not None and not isinstance(text, str):
             raise DataError(
-                f"{LISTS}, row {row + 1}: a text must be a string (or every text a pair of two), "
-                f"not a value of type {type(text).__name__}."
+                f"{LISTS}, row {row + 1}: this text is a value of type {type(text).__name__}. "
+                f"Give a string, or only pairs."
             )
     return {"text": texts}
 
 
 def _values(name: str, values: Any) -> list[Any]:
-    if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
-        raise DataError(f"{LISTS}: '{name}' must be a list, not a value of type {type(values).__name__}.")
-    return values.tolist() if hasattr(values, "tolist") else list(values)
+    found = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(found, str | bytes) or not hasattr(found, "__len__"):
+        raise DataError(
+            f"{LISTS}: '{shortened(name)}' is a value of type {type(values).__name__}. Give a list instead."
+        )
+    return list(found)
 
 
 def _check_shape(source: str, names: list[str], n_rows: int) -> None:
     for name in names:
         check_name(source, name)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"{source}: several columns are named '{twice}'. Give every column its own name.")
+    check_names(source, names)
     if not names or not n_rows:
-        raise DataError(f"{source}: there are no rows.")
+        raise DataError(f"{source}: there are no rows. Give at least one.")

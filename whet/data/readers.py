@@ -15,16 +15,18 @@ import numpy.typing as npt
 from whet.data import hub
 from whet.data.delimited import Batch, csv_batches, sniff_delimiter, tsv_batches
 from whet.data.folders import glue_columns, is_saved_dataset, split_files
-from whet.data.jsonlines import join, json_array_batches, json_line_batches, pipe_batches
+from whet.data.jsonlines import json_array_batches, json_line_batches, pipe_batches
 from whet.data.lines import FORMATS, Lines, refuse_binary
 from whet.data.memory import is_frame, table_of_frame, table_of_lists
 from whet.data.spool import Spool
 from whet.data.table import Table
+from whet.data.values import join
 from whet.errors import DataError
 
 READ_ROWS = 10_000
 HEAD_BYTES = 256 * 1024  # enough to tell a format and a delimiter
 STDIN = "<stdin>"
+ANOTHER = " Is the name right?"
 
 
 @final
@@ -45,7 +47,7 @@ def read_splits(source: Any) -> Splits:
     found = _splits(source)
     if "train" not in found:
         raise DataError(
-            f"{source}: there is no train split, only {' and '.join(found)}. Name a file to train on."
+            f"{_name(source)}: there is no train split, only {' and '.join(found)}. Name a file to train on."
         )
     return Splits(found["train"], found.get("dev"), found.get("test"))
 
@@ -58,7 +60,9 @@ def read_table(source: Any, *, split: str | None = None) -> Table:
     wanted = {"validation": "dev"}.get(split or "train", split or "train")
     found = _splits(source)
     if wanted not in found:
-        raise DataError(f"{source}: there is no {wanted} split, only {' and '.join(found) or 'none'}.")
+        raise DataError(
+            f"{_name(source)}: there is no {wanted} split, only {' and '.join(found)}. Name another file."
+        )
     return found[wanted]
 
 
@@ -95,7 +99,7 @@ def stream_tables(source: Any, rows: int = 4096) -> Iterator[Table]:
 def _read_stdin(n_bytes: int) -> bytes:
     buffer: Any = getattr(sys.stdin, "buffer", None)
     if buffer is None:  # a test or a notebook put a text stream there
-        return sys.stdin.read(n_bytes).encode("utf-8", "surrogateescape")
+        return sys.stdin.read(n_bytes).encode("utf-8", "surrogatepass")
     # read1 gives what a pipe holds by now, so the first rows need not wait for a whole block
     return bytes(buffer.read1(n_bytes) if hasattr(buffer, "read1") else buffer.read(n_bytes))
 
@@ -123,6 +127,11 @@ def _splits(source: Any) -> dict[str, Table]:
     return _read_folder(Path(source), str(source))
 
 
+def _name(source: Any) -> str:
+    """What to call a source of several splits in a message."""
+    return str(source) if isinstance(source, str | os.PathLike) else "<Dataset>"
+
+
 def _file(source: Any) -> Path | None:
     """The file a source names; None where it is no path or a folder; an error where nothing is there."""
     if not isinstance(source, str | os.PathLike) or str(source).startswith("hf:"):
@@ -134,7 +143,7 @@ def _file(source: Any) -> Path | None:
         if path.exists():
             return path
     except (OSError, ValueError) as error:  # a name too long, or with a zero byte
-        raise DataError(f"{str(source)[:200]!r} cannot be opened: {error}.") from None
+        raise DataError(f"{str(source)[:200]!r} cannot be opened: {error}. Name another file.") from None
     raise DataError(_missing(path, str(source)))
 
 
@@ -143,10 +152,10 @@ def _missing(path: Path, source: str) -> str:
         beside = [entry.name for entry in path.parent.iterdir()]
     except OSError:
         hint = _hub_hint(path, source)
-        return f"{source}: no such file; the folder {path.parent} does not exist either.{hint}"
+        return f"{source}: no such file; the folder {path.parent} does not exist either.{hint or ANOTHER}"
     close = get_close_matches(path.name, beside, n=1)
     advice = f" Did you mean '{path.parent / close[0]}'?" if close else _hub_hint(path, source)
-    return f"{source}: no such file.{advice}"
+    return f"{source}: no such file.{advice or ANOTHER}"
 
 
 def _hub_hint(path: Path, source: str) -> str:
@@ -196,6 +205,8 @@ def _opened(
             head = file.read(HEAD_BYTES)
             kind = _format(path, source, head)
             if kind == "parquet":
+                if not path.is_file():
+                    raise DataError(f"{source}: Parquet cannot come through a pipe. Save it to a file first.")
                 yield hub.parquet_batches(source, path, n_rows)
                 return
             lines = Lines(source, _resumed(head, file), only_newline=kind != "csv")
@@ -209,7 +220,9 @@ def _opened(
                 batches = json_line_batches(lines, n_rows)
             yield batches, {}
     except OSError as error:
-        raise DataError(f"{source}: this file cannot be read: {error.strerror or error}.") from None
+        raise DataError(
+            f"{source}: this file cannot be read: {error.strerror or error}. Is it yours to read?"
+        ) from None
 
 
 def _resumed(head: bytes, file: IO[bytes]) -> Callable[[int], bytes]:
@@ -222,7 +235,7 @@ def _format(path: Path, source: str, head: bytes) -> str:
     """csv, tsv, json, array or parquet; an error says what a file of none of these looks like."""
     suffix = path.suffix.lower()
     if not head:
-        raise DataError(f"{source}: the file is empty.")
+        raise DataError(f"{source}: the file is empty. Put rows into it, or name another file.")
     if suffix in (".parquet", ".pq"):
         if head.startswith(b"PAR1"):
             return "parquet"

@@ -6,7 +6,8 @@ so that an error names the file and the line a person can open.
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -16,12 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whet.data.spool import SPILL_BYTES, Spool
+from whet.data.wording import listed, shortened
 from whet.errors import DataError, nearest
 
 Indices = npt.NDArray[np.int64]
 
 # Rows hashed at a time: the fingerprint must not depend on how a reader happened to cut its chunks.
 HASHED_ROWS = 65_536
+MOST_COLUMNS = 4096  # a file with more is another kind of file, and would need memory without bound
 TAKEN_ROWS = 10_000
 
 
@@ -64,8 +67,8 @@ class Table:
         """The values as they were read; an unknown name is an error that lists the columns."""
         if name not in self.columns.column_names:
             raise DataError(
-                f"{self.source}: there is no column '{name}'.{nearest(name, self.names)} "
-                f"The columns are: {', '.join(self.names)}."
+                f"{self.source}: there is no column '{shortened(name)}'.{nearest(name, self.names)} "
+                f"The columns are: {listed(self.names)}."
             )
         return self.columns.column(name)
 
@@ -75,8 +78,8 @@ class Table:
             return as_text(self.column(name))
         except pa.ArrowException as error:
             raise DataError(
-                f"{self.source}: column '{name}' holds {describe(self.column(name).type)}, where text, "
-                f"numbers or true and false are expected. Name another column."
+                f"{self.source}: column '{shortened(name)}' holds {describe(self.column(name).type)}, where "
+                f"text, numbers or true and false are expected. Name another column."
             ) from error
 
     def place(self, row: int) -> str:
@@ -167,12 +170,63 @@ def scalar_text(value: object) -> str | None:
     return str(value)
 
 
+def check_names(source: str, names: Sequence[str]) -> None:
+    """Refuse columns that cannot be told apart, and more of them than a table may have."""
+    if len(names) > MOST_COLUMNS:
+        raise DataError(
+            f"{source}: there are {len(names):,} columns; whet reads at most {MOST_COLUMNS:,}. "
+            f"Leave out those that are not needed."
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{source}: several columns are named '{shortened(twice[0])}'. Give every column its own name."
+        )
+
+
+def check_values(source: str, columns: pa.Table, start: int = 0) -> None:
+    """Refuse what pyarrow reads without a look at it: text that is no UTF-8, dates beyond all calendars.
+
+    start: the 0-based row of the source that comes first here."""
+    for name in columns.column_names:
+        values = columns.column(name)
+        if _is_sound(values):
+            continue
+        row = next((row for row in range(len(values)) if not _is_sound(values.slice(row, 1))), 0)
+        raise DataError(
+            f"{source}, row {start + row + 1}: '{shortened(name)}' holds a value that cannot be read as "
+            f"{describe(values.type).removeprefix('values of ')}. Mend the row, or leave the column out."
+        )
+
+
+def _is_sound(values: pa.ChunkedArray) -> bool:
+    try:
+        values.validate(full=True)
+        if not _is_plain(values.type):
+            values.to_pylist()
+    except (pa.ArrowException, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether every valid value of this type is a Python value too."""
+    return bool(
+        is_text(kind)
+        or pa.types.is_null(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or (pa.types.is_list(kind) and _is_plain(kind.value_type))
+    )
+
+
 def describe(kind: pa.DataType) -> str:
     """A column's type in words."""
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return "lists"
-    if pa.types.is_struct(kind) or pa.types.is_map(kind):
+    if pa.types.is_struct(kind) or pa.types.is_map(kind) or pa.types.is_union(kind):
         return "records"
+    if pa.types.is_nested(kind):
+        return "lists"
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return "bytes that are not UTF-8 text"
     return f"values of type {kind}"

@@ -42,6 +42,13 @@ class Texts(Sequence[Row]):
         values = [column.take(chosen).to_pylist() for column in self._columns]
         return [tuple(value or "" for value in row) for row in zip(*values, strict=True)]
 
+    def absent(self) -> np.ndarray:
+        """Which of the texts have no value at all in a column, (n,) int64 indices; "" is a value."""
+        gone = np.zeros(len(self), dtype=bool)
+        for column in self._columns:
+            gone |= column.is_null().to_numpy()[self._rows]
+        return np.flatnonzero(gone)
+
     def n_empty(self) -> int:
         """Rows whose texts are all white space."""
         return sum(not any(text.strip() for text in row) for row in self)
