@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING, Any
 from whet.version import __version__
 
 if TYPE_CHECKING:
-    from whet.api import Model, Run, evaluate, load, load_encoder, load_module, train
+    from whet.api import Model, Run, check, evaluate, load, load_encoder, load_module, train
     from whet.checkpoints.locate import locate
     from whet.config import TrainConfig
+    from whet.data.findings import Finding, Report
     from whet.errors import WhetError
     from whet.evaluation import Evaluation
     from whet.examples import LabelPrediction
 
 __all__ = [
     "Evaluation",
+    "Finding",
     "LabelPrediction",
     "Model",
+    "Report",
     "Run",
     "TrainConfig",
     "WhetError",
     "__version__",
+    "check",
     "evaluate",
     "load",
     "load_encoder",
@@ -38,7 +42,9 @@ __all__ = [
 
 _HOMES = {
     "Evaluation": "whet.evaluation",
+    "Finding": "whet.data.findings",
     "LabelPrediction": "whet.examples",
+    "Report": "whet.data.findings",
     "TrainConfig": "whet.config",
     "WhetError": "whet.errors",
     "locate": "whet.checkpoints.locate",
