@@ -122,9 +122,11 @@ def _near(corpus: Corpus, full: Int64s, folded: Int64s) -> Iterator[Finding]:
     parts, labels = corpus.part_of[full], corpus.labels[full]
     keys = (folded * len(corpus.parts) + parts) * (len(corpus.names) + 1) + labels + 1
     _, first, compared = np.unique(keys, return_index=True, return_inverse=True)
-    near = near_duplicates(
-        lambda rows: corpus.texts(full[first[rows]]), folded[first], parts[first], labels[first]
-    )
+    columns = [
+        lambda rows, column=column: corpus.texts(column, full[first[rows]])
+        for column in range(len(corpus.columns))
+    ]
+    near = near_duplicates(columns, folded[first], parts[first], labels[first], len(corpus.parts))
     for part, other, conflict in _relations(len(corpus.parts)):
         partners = near.partner[compared, other, conflict]
         rows = np.flatnonzero((parts == part) & (partners >= 0))

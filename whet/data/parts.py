@@ -75,10 +75,9 @@ class Corpus:
     def __len__(self) -> int:
         return int(self.begins[-1])
 
-    def texts(self, rows: Int64s) -> pa.Array:
-        """The texts of rows, (n,) large_string; those of a pair are joined by a line end."""
-        taken = [_whole(column.take(pa.array(rows))) for column in self.columns]
-        return taken[0] if len(taken) == 1 else pc.binary_join_element_wise(*taken, "\n")
+    def texts(self, column: int, rows: Int64s) -> pa.Array:
+        """The texts of rows in one of the columns, (n,) large_string."""
+        return _whole(self.columns[column].take(pa.array(rows)))
 
     def part(self, row: int) -> Part:
         return self.parts[int(self.part_of[row])]

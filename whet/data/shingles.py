@@ -104,7 +104,8 @@ def shingles(found: Letters) -> tuple[UInt64s, Int64s]:
 
 
 def jaccard(texts: TextsOf, first: Int64s, second: Int64s) -> Float32s:
-    """Similarity of pairs of rows, (n_pairs,): shared shingles over all shingles of the two."""
+    """Similarity of pairs of rows, (n_pairs,): shared shingles over all shingles of the two. Two texts too
+    short for a shingle are 1 where they are equal, else 0."""
     found = [
         _jaccard(texts, first[start : start + _SLICE_PAIRS], second[start : start + _SLICE_PAIRS])
         for start in range(0, len(first), _SLICE_PAIRS)
@@ -149,7 +150,12 @@ def _jaccard(texts: TextsOf, first: Int64s, second: Int64s) -> Float32s:
     pairs = np.sort(np.concatenate([_of_pairs(hashes, begins, sizes, side) for side in (one, other)]))
     twice = pairs[1:][pairs[1:] == pairs[:-1]] >> np.uint64(_HASH_BITS)
     shared = np.bincount(twice.astype(np.int64), minlength=len(first))
-    return np.asarray(shared / np.maximum(sizes[one] + sizes[other] - shared, 1), np.float32)
+    of_both = sizes[one] + sizes[other] - shared
+    similarity = np.asarray(shared / np.maximum(of_both, 1), np.float32)
+    for pair in np.flatnonzero(of_both == 0):
+        left, right = (letters(texts(side[pair : pair + 1])).codes for side in (first, second))
+        similarity[pair] = np.array_equal(left, right)
+    return similarity
 
 
 def _distinct(texts: pa.Array) -> tuple[UInt64s, Int64s]:

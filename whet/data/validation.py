@@ -26,8 +26,8 @@ _PATTERNS: tuple[tuple[str, str, str, str], ...] = (
     # kind, what a text holds, the regular expression (RE2), the fix
     (
         "mojibake",
-        "letters that were decoded by the wrong rule",
-        f"\ufffd|ï»¿|Ã[{_CONTINUED}]|Â[\u0080-\u00bf]|â€[{_CONTINUED}]|ðŸ[{_CONTINUED}]",
+        "letters garbled by a wrong encoding (mojibake)",
+        f"\ufffd|ï»¿|Ã[{_CONTINUED}]|Â[\u0080-\u00bf]|â[\u0080-\u009f€][{_CONTINUED}]|ðŸ[{_CONTINUED}]",
         "Read the file they came from as UTF-8 (it was read as Latin-1 or Windows-1252), and write it again.",
     ),
     (
@@ -39,7 +39,8 @@ _PATTERNS: tuple[tuple[str, str, str, str], ...] = (
     (
         "markup",
         "markup: HTML or XML tags, or entities such as &amp;",
-        r"</?[A-Za-z][A-Za-z0-9:-]*(?:\s[^<>]*)?/?>|&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});",
+        r"</?[A-Za-z][A-Za-z0-9:-]*(?:\s+[A-Za-z_:-]+\s*=[^<>]*)?\s*/?>|&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}"
+        r"|#[xX][0-9a-fA-F]{1,6});",
         "Strip it, unless the texts to predict on have it too: tags use up tokens and say little.",
     ),
 )
@@ -103,8 +104,8 @@ def cut_finding(
         "cut",
         part.table,
         np.sort(rows[lost]),
-        f"{counted(int(lost.sum()), 'row')}, {lost.mean():.1%} of them, lose their {cut}, {tokens:.1%} of "
-        f"all tokens, at max_length={max_length}{sample}.",
+        f"{counted(int(lost.sum()), 'row')} ({_share(lost.mean())}) lose their {cut} at "
+        f"max_length={max_length}{sample}: {_share(tokens)} of all tokens.",
         f"Raise max_length as far as the encoder goes (the longest text has {full_lengths[longest]:,} "
         "tokens), or have training keep another part: --set cut=head or cut=middle.",
         example=f"{part.table.place(int(rows[longest]))} {part.example(int(rows[longest]))}",
@@ -163,7 +164,7 @@ def _skewed(train: Part, counts: Mapping[str, int]) -> Iterator[Finding]:
         return
     share = seen[most] / sum(seen.values())
     message = (
-        f"{_named(most, seen[most])} has {seen[most] / seen[least]:.0f} times the rows of "
+        f"{_named(most, seen[most])} has {seen[most] / seen[least]:,.0f} times the rows of "
         f"{_named(least, seen[least])}; who always says '{visible(most)}' is right in {share:.0%}."
     )
     fix = "Judge by macro F1 or MCC, not by accuracy; add rows of the small classes if they matter."
@@ -230,6 +231,10 @@ def _around(part: Part, row: int, pattern: str) -> str:
 def _listed(names: list[str]) -> str:
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _share(share: float) -> str:
+    return "under 0.1%" if 0 < share < 0.001 else f"{share:.1%}"
 
 
 def _named(name: str, n: int) -> str:
