@@ -6,7 +6,7 @@ than FEWEST_WORDS words or FEWEST_LETTERS characters are not compared: short one
 Of pairs of texts, both have to be alike.
 
 MinHash (Broder 1997; the sketches are rensa's) proposes pairs, and every pair is then measured on the
-shingles themselves, so what is reported is true. Of the pairs at 0.8 about 1% are missed, at 0.9 hardly any.
+shingles themselves, so what is reported is true. Of the pairs at 0.8 about 2% are missed, at 0.9 hardly any.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ FEWEST_LETTERS = 20
 # where one of _KEYS choices of _KEY_HASHES is, and kept where _EQUAL are (at s = 0.8, 51 +- 3).
 _HASHES = 64
 _KEY_HASHES = 8
-_KEYS = 48
+_KEYS = 32
 _EQUAL = 40
 _NEIGHBOURS = 8  # texts with an equal key that each is held against: the work stays linear in any data
 _SEED = 42
@@ -123,9 +123,8 @@ def _candidates(
     rows: Int64s, sketches: npt.NDArray[np.uint16], is_new: IsNew
 ) -> Iterator[tuple[Int64s, Int64s]]:
     """Pairs of rows that are likely to be alike and that `is_new` still asks for."""
-    by_hash = np.ascontiguousarray(sketches.T)
     for chosen in _choices():
-        keys = _joined(by_hash[chosen])
+        keys = _joined(sketches[:, chosen])
         order = np.argsort(keys)
         in_order = keys[order]
         for distance in range(1, _NEIGHBOURS + 1):
@@ -152,9 +151,8 @@ def _choices() -> list[Int64s]:
 
 
 def _joined(hashes: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint64]:
-    """(n_chosen, n) hashes -> one key each, (n,)."""
-    keys = np.zeros(hashes.shape[1], np.uint64)
-    for place in hashes:
-        keys = (keys ^ place) * np.uint64(0x9E3779B97F4A7C15)
-        keys ^= keys >> np.uint64(32)
-    return keys
+    """(n, _KEY_HASHES) -> one key each, (n,)."""
+    halves = np.ascontiguousarray(hashes).view(np.uint64)
+    keys = halves[:, 0] * np.uint64(0x9E3779B97F4A7C15)
+    keys ^= keys >> np.uint64(32)
+    return keys ^ (halves[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, final
 
 import numpy as np
@@ -70,6 +71,9 @@ class Corpus:
             pa.chunked_array([chunk for part in parts for chunk in part.texts[i].chunks], pa.large_string())
             for i in range(len(parts[0].texts))
         )
+        self._chunk_begins = tuple(
+            np.cumsum([0, *(len(chunk) for chunk in column.chunks)]) for column in self.columns
+        )
         self.names, self.labels = _encoded(parts)  # labels (n_rows,) places in names, -1 for none
 
     def __len__(self) -> int:
@@ -77,7 +81,7 @@ class Corpus:
 
     def texts(self, column: int, rows: Int64s) -> pa.Array:
         """The texts of rows in one of the columns, (n,) large_string."""
-        return _whole(self.columns[column].take(pa.array(rows)))
+        return _taken(self.columns[column], self._chunk_begins[column], rows)
 
     def part(self, row: int) -> Part:
         return self.parts[int(self.part_of[row])]
@@ -89,11 +93,20 @@ class Corpus:
         return f"{self.parts[part].table.place(own)} {self.parts[part].example(own)}"
 
 
-def _whole(values: pa.ChunkedArray) -> pa.Array:
-    joined = values.combine_chunks()
-    if isinstance(joined, pa.ChunkedArray):
-        joined = pa.concat_arrays(joined.chunks) if joined.num_chunks else pa.array([], values.type)
-    return joined
+def _taken(column: pa.ChunkedArray, begins: Int64s, rows: Int64s) -> pa.Array:
+    """rows (n,) of a column whose chunks begin at `begins`. Arrow's own take copies the column first."""
+    order = np.argsort(rows, kind="stable")
+    in_order = rows[order]
+    stops = np.searchsorted(in_order, begins)
+    pieces = [
+        column.chunk(chunk).take(pa.array(in_order[start:stop] - begins[chunk]))
+        for chunk, (start, stop) in enumerate(pairwise(stops))
+        if stop > start
+    ]
+    back = np.empty(len(rows), np.int64)
+    back[order] = np.arange(len(rows))
+    whole = pa.concat_arrays(pieces) if pieces else pa.array([], column.type)
+    return whole if np.array_equal(order, np.arange(len(rows))) else whole.take(pa.array(back))
 
 
 def _encoded(parts: Sequence[Part]) -> tuple[tuple[str, ...], Int64s]:

@@ -18,7 +18,7 @@ from whet.checkpoints.locate import locate
 from whet.config import TrainConfig
 from whet.data.columns import Columns, infer_columns
 from whet.data.duplicates import duplicate_findings
-from whet.data.findings import Finding, Report, counted, worst_first
+from whet.data.findings import Finding, Report, worst_first
 from whet.data.labels import label_names
 from whet.data.parts import Part, PartName, part
 from whet.data.readers import read_split_of, read_splits
@@ -89,14 +89,14 @@ def warn_before_training(data: TrainingData, named: Named, say: Callable[[str], 
     warnings = [one for one in found if one.severity == "warning"]
     for one in warnings[:_MOST_LINES]:
         say(f"Warning: {one.place()}: {one.message}")
-    left = []
-    if len(warnings) > _MOST_LINES:
-        left.append(counted(len(warnings) - _MOST_LINES, "more warning"))
+    command = f"`whet check {' '.join(_files(named))}`"
+    if warnings:
+        all_of_them = "it" if len(warnings) == 1 else f"all {len(warnings)}"
+        say(f"{command} shows {all_of_them} with examples and what to do.")
     if n_rows > NEAR_IN_TRAINING:
-        left.append(f"near duplicates, which are not looked for here in more than {NEAR_IN_TRAINING:,} rows")
-    if warnings or left:
-        shows = f", and {' and '.join(left)}" if left else ""
-        say(f"`whet check {' '.join(_files(named))}` shows examples and what to do{shows}.")
+        say(
+            f"Near duplicates are not looked for in more than {NEAR_IN_TRAINING:,} rows here; {command} does."
+        )
 
 
 def _files(named: Named) -> Iterator[str]:
