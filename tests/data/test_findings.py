@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from whet.data.columns import Columns, infer_columns
 from whet.data.duplicates import duplicate_findings
 from whet.data.findings import KINDS, MOST_ROWS, Finding, Report, finding, quoted, worst_first
-from whet.data.parts import part
+from whet.data.parts import Corpus, part
 from whet.data.readers import read_splits, read_table
 from whet.data.splitting import text_groups
+from whet.data.table import Table
 from whet.data.validation import cut_finding, label_findings, text_findings
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -309,6 +311,19 @@ def test_any_table_gives_findings_and_no_exception(made):
 
 def _plain(value):
     return None if value is None else value.encode("utf-8", "replace").decode()
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_rows_of_several_chunked_tables_are_taken_in_any_order(data):
+    sizes = data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=5))
+    made = [[f"{i}-{j}" for j in range(size)] for i, size in enumerate(sizes)]
+    chunks = pa.chunked_array([pa.array(chunk, pa.large_string()) for chunk in made])
+    table = Table("x", pa.table({"text": chunks, "label": chunks}))
+    corpus = Corpus([part("train", table, SINGLE), part("dev", table, SINGLE)])
+    whole = [text for chunk in made for text in chunk] * 2
+    rows = data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=9)) if whole else []
+    assert corpus.texts(0, np.array(rows, np.int64)).to_pylist() == [whole[row] for row in rows]
 
 
 # ------------------------------------------------------------------ beside plain dictionaries

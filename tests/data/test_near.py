@@ -161,10 +161,17 @@ def brute_force(texts):
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="shared/data, the published data sets, is not here")
 @pytest.mark.parametrize(
-    ("source", "name", "n_rows"),
-    [("banking77", "text", 3000), ("glue/CoLA", "sentence", 4000), ("glue/SST-2", "sentence", 4000)],
+    ("source", "name", "n_rows", "many"),
+    [
+        ("banking77", "text", 3000, False),
+        ("glue/CoLA", "sentence", 4000, False),
+        ("glue/CoLA", "sentence", 4000, True),  # by the fewer keys of a large table
+        ("glue/SST-2", "sentence", 4000, False),
+    ],
 )
-def test_beside_all_pairs_of_real_rows(source, name, n_rows):
+def test_beside_all_pairs_of_real_rows(source, name, n_rows, many, monkeypatch):
+    if many:
+        monkeypatch.setattr("whet.data.near._MANY", 0)
     texts = list(dict.fromkeys(read_table(DATA / source).slice(0, n_rows).strings(name).to_pylist()))
     truth = brute_force(texts)
     groups = np.unique([re.sub(r"\s+", " ", text.casefold()).strip() for text in texts], return_inverse=True)[
@@ -183,4 +190,4 @@ def test_beside_all_pairs_of_real_rows(source, name, n_rows):
         f"{source}: {expected.sum()} of {len(texts)} rows have a near duplicate, {recall:.4f} of them found"
     )
     assert expected.sum() > 50
-    assert recall > 0.98
+    assert recall > (0.97 if many else 0.99)

@@ -192,6 +192,22 @@ def test_all_that_cannot_be_read_is_told_at_once(tmp_path, encoder):
     assert kinds(check(named, encoder)) == ["unreadable"] * 3
 
 
+def test_what_a_folder_brings(tmp_path, encoder):
+    write(tmp_path / "train.csv", GOOD)
+    write(tmp_path / "dev.csv", "body,label\nnew words here,a\n")
+    write(tmp_path / "test.csv", "text\nwords number 4 of many\n")
+    report = check(str(tmp_path), encoder)
+    assert {one.source for one in report.findings if one.kind == "columns"} == {str(tmp_path / "dev.csv")}
+    assert report.has_errors  # as `train` raises
+    (leak,) = [
+        one for one in report.findings if one.kind == "exact-leak"
+    ]  # test, without labels, is looked at
+    assert (leak.source, leak.rows) == (str(tmp_path / "test.csv"), (2,))
+    write(tmp_path / "dev.csv", "something\nelse entirely\n")
+    write(tmp_path / "test.csv", "text,label\nother words to predict,\n")
+    assert not check(str(tmp_path), encoder).has_errors  # as `train`, which passes such a split over
+
+
 def test_a_task_that_there_is_not_is_wrong_usage(encoder):
     with pytest.raises(UsageError):
         check(Named(data(), task="clasification"), encoder)
