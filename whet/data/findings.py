@@ -21,7 +21,7 @@ KINDS: tuple[str, ...] = (
     *("tokeniser", "exact-conflict", "case-conflict", "exact-leak", "case-leak", "near-leak"),
     *("near-conflict", "label-spelling", "cut", "unknown-tokens", "empty-text", "mojibake", "control"),
     *("markup", "rare-class", "skew", "exact-repeat", "case-repeat", "near-repeat", "short-text"),
-    *("no-near-search", "unlabelled", "row"),
+    *("unlabelled", "row"),
 )
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 

@@ -6,8 +6,8 @@ than FEWEST_WORDS words or FEWEST_LETTERS characters are not compared: short one
 Of pairs of texts, both have to be alike.
 
 MinHash (Broder 1997; the sketches are rensa's) proposes pairs, and every pair is then measured on the
-shingles themselves, so what is reported is true. Of the pairs at 0.8 about 0.1% are missed, in more than _MANY
-rows 2%; at 0.9 hardly any.
+shingles themselves, so what is reported is true. Of the pairs at 0.8 about 0.1% are missed, in more than
+_MANY rows 2%; at 0.9 hardly any.
 """
 
 from collections.abc import Callable, Iterator, Sequence
