@@ -214,6 +214,8 @@ def _write_data(folder: Path) -> None:
         for second, label in (("Somebody eats", "yes"), ("Nobody eats", "no"))
     ]
     write("pairs.csv", "premise,hypothesis,label", *pairs)
+    doubled = ['"A joy from start to end. Really.",negative', "Best <b>film</b> of the year.,Positive"]
+    write("messy.csv", "text,label", *reviews, *doubled)
     write("typo.csv", "text,label", "Good.,postive")
     write("quote.csv", "text,label", "Good.,positive", '"Never closed.,negative', "Bad.,negative")
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from whet.version import __version__
 
 if TYPE_CHECKING:
-    from whet.api import Model, Run, estimate, evaluate, load, load_encoder, load_module, train
+    from whet.api import Model, Run, check, estimate, evaluate, load, load_encoder, load_module, train
     from whet.checkpoints.locate import locate
     from whet.config import TrainConfig
+    from whet.data.findings import Finding, Report
     from whet.errors import WhetError
     from whet.evaluation import Evaluation
     from whet.examples import LabelPrediction
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Estimate",
     "Evaluation",
+    "Finding",
     "LabelPrediction",
     "Model",
+    "Report",
     "Run",
     "TrainConfig",
     "WhetError",
     "__version__",
+    "check",
     "estimate",
     "evaluate",
     "load",
@@ -42,7 +46,9 @@ __all__ = [
 _HOMES = {
     "Estimate": "whet.training.estimate",
     "Evaluation": "whet.evaluation",
+    "Finding": "whet.data.findings",
     "LabelPrediction": "whet.examples",
+    "Report": "whet.data.findings",
     "TrainConfig": "whet.config",
     "WhetError": "whet.errors",
     "locate": "whet.checkpoints.locate",

@@ -13,12 +13,13 @@ from whet.checkpoints.loading import encoder_from, open_checkpoint
 from whet.checkpoints.locate import locate
 from whet.config import Cut, make_config
 from whet.data.columns import Columns, infer_columns
+from whet.data.findings import Report
 from whet.data.labels import encode_labels, label_names
 from whet.data.readers import read_split_of
 from whet.data.table import Table
 from whet.data.texts import Texts
 from whet.encoder.device import resolve_device, resolve_precision
-from whet.errors import ConfigError, DataError
+from whet.errors import ConfigError, DataError, UsageError
 from whet.evaluation import Evaluation, evaluate_store
 from whet.examples import LabelPrediction
 from whet.model import TextEncoder, TextModel, TextRules, start_model
@@ -27,6 +28,7 @@ from whet.runs import read_manifest
 from whet.tasks.classification import Classification
 from whet.text.store import TokenStore
 from whet.text.tokens import Tokeniser
+from whet.training.check import check_data
 from whet.training.data import Named
 from whet.training.estimate import Estimate, estimate_training
 from whet.training.events import Listener
@@ -174,6 +176,36 @@ class Run:
     def model(self) -> Model:
         """The kept model, ready to predict."""
         return load(self.folder)
+
+
+def check(
+    data: Any,
+    *more: Any,
+    dev: Any = None,
+    test: Any = None,
+    task: str | None = None,
+    text: str | None = None,
+    pair: str | None = None,
+    label: str | None = None,
+    model: str | os.PathLike[str] = "mini",
+    **settings: Any,
+) -> Report:
+    """Say what is wrong with labelled data, by file and row, before any training.
+
+    data is train; a second and a third are dev and test, unless they are named. All take what `train` takes.
+    settings are the fields of `whet.config.TrainConfig`, of which `max_length` and `cut` matter here.
+    What is wrong with data or model is a finding of the report, not an exception; raises UsageError and
+    ConfigError for a call that was put together wrongly."""
+    names = ("dev", "test")
+    given = {"dev": dev, "test": test}
+    if len(more) > len(names):
+        raise UsageError(f"check takes train, dev and test, and these are {len(more) + 1}. Check them apart.")
+    for name, source in zip(names, more, strict=False):
+        if given[name] is not None:
+            raise UsageError(f"{name} is named twice, as {given[name]} and as {source}. Name it once.")
+        given[name] = source
+    named = Named(data, given["dev"], given["test"], task, text, pair, label)
+    return check_data(named, os.fspath(model), make_config(settings))
 
 
 def train(

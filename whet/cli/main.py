@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from whet.cli import demo, evaluate, predict, train
+from whet.cli import check, demo, evaluate, predict, train
 from whet.errors import UsageError, WhetError
 from whet.version import __version__
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     help="Fine-tune a pre-trained encoder on your own labelled text, without a network.",
 )
 app.command("demo")(demo.command)
+app.command("check")(check.command)
 app.command("train")(train.command)
 app.command("eval")(evaluate.command)
 app.command("predict")(predict.command)

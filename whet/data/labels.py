@@ -26,7 +26,9 @@ def label_names(tables: Sequence[Table], column: str) -> tuple[str, ...]:
             break
     else:
         found = {
-            name for table in tables for name in _spelled(table, column).unique().drop_null().to_pylist()
+            name
+            for table in tables
+            for name in spelled_labels(table, column).unique().drop_null().to_pylist()
         }
         whole = all(_is_whole(name) for name in found)
         by_value = (lambda name: (int(name), name)) if whole else (lambda name: (0, name))
@@ -46,7 +48,7 @@ def label_names(tables: Sequence[Table], column: str) -> tuple[str, ...]:
 
 def encode_labels(table: Table, column: str, names: Sequence[str]) -> Int64s:
     """Class numbers of the rows, (n_rows,); -1 where a row is unlabelled. An unknown label is an error."""
-    spelled = _spelled(table, column)
+    spelled = spelled_labels(table, column)
     indices = pc.index_in(spelled, value_set=pa.array(list(names), pa.large_string()))
     unknown = pc.and_(indices.is_null(), spelled.is_valid())
     rows = np.flatnonzero(unknown.to_numpy())
@@ -55,7 +57,7 @@ def encode_labels(table: Table, column: str, names: Sequence[str]) -> Int64s:
     return np.asarray(pc.fill_null(indices, -1).to_numpy(), np.int64)
 
 
-def _spelled(table: Table, column: str) -> pa.ChunkedArray:
+def spelled_labels(table: Table, column: str) -> pa.ChunkedArray:
     """Labels without the blanks around them, null where there is none."""
     values = pc.utf8_trim_whitespace(table.strings(column))
     empty = pc.equal(values, "")

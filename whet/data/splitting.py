@@ -10,12 +10,12 @@ import pyarrow as pa
 Int64s = npt.NDArray[np.int64]
 
 
-def text_groups(columns: Sequence[Any]) -> Int64s:
+def text_groups(columns: Sequence[Any], *, as_written: bool = False) -> Int64s:
     """Group numbers, (n_rows,), in order of first appearance, from one or two text columns.
 
-    Rows are together where their texts, those of all columns, are equal but for case and white space.
-    A column is an Arrow array or a sequence of texts; null is an empty text."""
-    folded = [_folded(column) for column in columns]
+    Rows are together where their texts, those of all columns, are equal but for case and white space, or
+    `as_written` to the letter. A column is an Arrow array or a sequence of texts; null is an empty text."""
+    folded = [_hashed(column, as_written) for column in columns]
     # 64 bits: the chance that any two different texts of a million fall together is 3e-8, and harmless.
     keys = folded[0] if len(folded) == 1 else np.fromiter(map(hash, zip(*folded, strict=True)), np.int64)
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
@@ -25,15 +25,20 @@ def text_groups(columns: Sequence[Any]) -> Int64s:
     return rank[inverse.reshape(-1)]
 
 
-def _folded(column: Any) -> Int64s:
+def _hashed(column: Any, as_written: bool) -> Int64s:
     pieces = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    keys = [_hashes(piece.to_pylist() if isinstance(piece, pa.Array) else piece) for piece in pieces]
+    keys = [
+        _hashes(piece.to_pylist() if isinstance(piece, pa.Array) else piece, as_written) for piece in pieces
+    ]
     return np.concatenate(keys) if keys else np.zeros(0, np.int64)
 
 
-def _hashes(texts: Sequence[str | None]) -> Int64s:
-    folded = (" ".join((text or "").casefold().split()) for text in texts)
-    return np.fromiter(map(hash, folded), np.int64, len(texts))
+def _hashes(texts: Sequence[str | None], as_written: bool) -> Int64s:
+    if as_written:
+        read = (text or "" for text in texts)
+    else:
+        read = (" ".join((text or "").casefold().split()) for text in texts)
+    return np.fromiter(map(hash, read), np.int64, len(texts))
 
 
 def grouped_stratified_split(

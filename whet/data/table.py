@@ -84,10 +84,14 @@ class Table:
 
     def place(self, row: int) -> str:
         """ "reviews.csv:412" where rows have lines, else "reviews.parquet, row 412"; both 1-based."""
+        number = int(self.numbers(np.array([row]))[0])
+        return f"{self.source}, row {number}" if self.first_lines is None else f"{self.source}:{number}"
+
+    def numbers(self, rows: Indices) -> Indices:
+        """The 1-based lines that rows begin on, or where there are no lines their 1-based numbers."""
         if self.first_lines is not None:
-            return f"{self.source}:{int(self.first_lines[row])}"
-        number = row if self.row_numbers is None else int(self.row_numbers[row])
-        return f"{self.source}, row {number + 1}"
+            return self.first_lines[rows]
+        return (rows if self.row_numbers is None else self.row_numbers[rows]) + 1
 
     def take(self, rows: Any) -> "Table":
         """These rows, in this order; what is too large for memory goes to a file, as in reading."""

@@ -17,6 +17,7 @@ from whet.errors import CheckpointError
 from whet.model import TextModel, TextRules, start_model
 from whet.tasks.classification import Classification
 from whet.text.tokens import Tokeniser
+from whet.training.check import warn_before_training
 from whet.training.data import Named, TrainingData, examples, read_training_data
 from whet.training.loop import Examples
 
@@ -80,6 +81,7 @@ def prepare(request: Request, say: Say) -> Prepared:
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     data = read_training_data(request.named, config, say)
+    warn_before_training(data, request.named, say)
     location = locate(request.model)
     checkpoint = open_checkpoint(location.folder)
     tokeniser = Tokeniser.load(checkpoint.folder)

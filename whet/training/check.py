@@ -1,0 +1,204 @@
+"""`whet check`: data, labels, tokeniser and encoder brought together; nothing that is wrong is raised.
+
+An error is what `train` refuses; everything else is a warning or a note.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from whet.checkpoints.families import family_of
+from whet.checkpoints.loading import read_config
+from whet.checkpoints.locate import locate
+from whet.config import TrainConfig
+from whet.data.columns import Columns, infer_columns
+from whet.data.duplicates import duplicate_findings
+from whet.data.findings import Finding, Report, worst_first
+from whet.data.labels import label_names
+from whet.data.parts import Part, PartName, part
+from whet.data.readers import read_split_of, read_splits
+from whet.data.table import Table
+from whet.data.validation import cut_finding, label_findings, text_findings
+from whet.errors import CheckpointError, DataError
+from whet.text.tokens import Encoded, Tokeniser
+from whet.text.validation import row_finding, tokeniser_findings, unknown_findings
+from whet.training.data import Named, TrainingData
+
+SAMPLE = 20_000  # rows that become tokens where there are more
+NEAR_IN_TRAINING = 50_000  # rows; with more, `train` leaves near duplicates to `whet check`
+_MOST_LINES = 8  # that `train` says
+_SLICE = 4096
+
+Tables = dict[PartName, Table]
+
+
+def check_data(named: Named, model: str, config: TrainConfig) -> Report:
+    """Everything that can be told about data and model. Raises UsageError for a task that there is not."""
+    tables, found = _read(named)
+    sizes: dict[str, tuple[str, int]] = {name: (table.source, len(table)) for name, table in tables.items()}
+    if "train" not in tables:
+        return Report(worst_first(found), sizes)
+    try:
+        columns = infer_columns(
+            tables["train"], task=named.task, text=named.text, pair=named.pair, label=named.label
+        )
+    except DataError as error:
+        found.append(_error("columns", error, tables["train"].source))
+        return Report(worst_first(found), sizes)
+    parts: list[Part] = []
+    for name, table in tables.items():
+        asked = name == "train" or getattr(named, name) is not None
+        try:
+            parts += _part(name, table, columns, asked)
+        except DataError as error:
+            found.append(_error("columns", error, table.source))
+    if parts and parts[0].name == "train":
+        found += data_findings(parts, columns)
+        found += _model_findings(parts, columns, model, config)
+    return Report(worst_first(found), sizes, columns)
+
+
+def data_findings(parts: list[Part], columns: Columns, most_near: int | None = None) -> Iterator[Finding]:
+    """What needs no encoder; the first part is train. Near duplicates are looked for in at most `most_near`
+    rows, None is any number."""
+    assert columns.label is not None
+    yield from label_findings(parts, parts[0].table.class_names.get(columns.label, ()))
+    for one in parts:
+        yield from text_findings(one)
+    yield from duplicate_findings(parts, most_near)
+
+
+def warn_before_training(data: TrainingData, named: Named, say: Callable[[str], None]) -> None:
+    """The warnings about data that is read already, a line each. Raises DataError for errors."""
+    tables: Tables = {"train": data.train.table}
+    if data.dev is not None and not data.dev_is_held_out:
+        tables["dev"] = data.dev.table
+    if data.test is not None:
+        tables["test"] = data.test.table
+    parts = [part(name, table, data.columns) for name, table in tables.items()]
+    n_rows = sum(map(len, parts))
+    found = worst_first(data_findings(parts, data.columns, NEAR_IN_TRAINING))
+    errors = [f"{one.place()}: {one.message} {one.fix}" for one in found if one.severity == "error"]
+    if errors:
+        raise DataError("\n".join(errors))
+    warnings = [one for one in found if one.severity == "warning"]
+    for one in warnings[:_MOST_LINES]:
+        say(f"Warning: {one.place()}: {one.message}")
+    command = f"`whet check {' '.join(_files(named))}`"
+    if warnings:
+        all_of_them = "it" if len(warnings) == 1 else f"all {len(warnings)}"
+        say(f"{command} shows {all_of_them} with examples and what to do.")
+    if n_rows > NEAR_IN_TRAINING:
+        say(
+            f"Near duplicates are not looked for in more than {NEAR_IN_TRAINING:,} rows here; {command} does."
+        )
+
+
+def _files(named: Named) -> Iterator[str]:
+    """The words behind `whet check` that name the same data again."""
+    yield shlex.quote(str(named.data)) if isinstance(named.data, str | os.PathLike) else "FILE"
+    for option in ("dev", "test", "text", "pair", "label"):
+        value = getattr(named, option)
+        if isinstance(value, str | os.PathLike):
+            yield f"--{option} {shlex.quote(str(value))}"
+
+
+def _read(named: Named) -> tuple[Tables, list[Finding]]:
+    """What can be read, in the order train, dev, test, and what cannot."""
+    tables: dict[PartName, Table | None] = {}
+    found: list[Finding] = []
+    try:
+        splits = read_splits(named.data)
+        tables = {"train": splits.train, "dev": splits.dev, "test": splits.test}
+    except DataError as error:
+        found.append(_error("unreadable", error, _name(named.data)))
+    others: tuple[PartName, ...] = ("dev", "test")
+    for name in others:
+        source = getattr(named, name)
+        if source is None:
+            continue
+        try:
+            tables[name] = read_split_of(source, name)
+        except DataError as error:
+            tables[name] = None
+            found.append(_error("unreadable", error, _name(source)))
+    return {name: table for name, table in tables.items() if table is not None}, found
+
+
+def _name(source: Any) -> str:
+    return str(source) if isinstance(source, str | os.PathLike) else f"<{type(source).__name__}>"
+
+
+def _part(name: PartName, table: Table, columns: Columns, asked: bool) -> Iterator[Part]:
+    """The part, or none where the data brought a split that `train` passes over. Raises DataError."""
+    if asked or columns.label in table.names:
+        infer_columns(table, task=columns.task, text=columns.text, pair=columns.pair, label=columns.label)
+    elif not {columns.text, columns.pair or columns.text} <= set(table.names):
+        return
+    made = part(name, table, columns)
+    if asked and name != "train" and made.labels is not None and made.labels.null_count == len(made):
+        raise DataError(f"{table.source}: no row has a label in column '{columns.label}'.")
+    yield made
+
+
+def _error(kind: str, error: Exception, source: str) -> Finding:
+    """What a reader raised, as a finding: its first sentence is what is wrong, the rest what to do."""
+    first, *rest = re.split(r"(?<=[.?!])\s+(?=[A-Z])", str(error), maxsplit=1)
+    fix = rest[0] if rest else "Correct what this names, and check again."
+    message = first.removeprefix(f"{source}: ")
+    numbered = re.match(rf"{re.escape(source)}(?::|, row )(\d+): ", first)
+    if numbered is None:
+        return Finding("error", kind, message, fix, source)
+    unit: Literal["line", "row"] = "row" if ", row " in numbered[0] else "line"
+    rows = (int(numbered[1]),)
+    return Finding("error", kind, first[numbered.end() :], fix, source, None, unit, rows, 1)
+
+
+def _model_findings(
+    parts: list[Part], columns: Columns, model: str, config: TrainConfig
+) -> Iterator[Finding]:
+    """What the tokeniser makes of the texts, and whether it belongs to the encoder."""
+    try:
+        folder = locate(model).folder
+        described = read_config(folder)
+        positions = family_of(described).spec(described).max_positions
+        tokeniser = Tokeniser.load(folder)
+    except CheckpointError as error:
+        yield _error("model", error, model)
+        return
+    if config.max_length > positions:
+        message = f"max_length={config.max_length}: this encoder has {positions} positions."
+        yield Finding("error", "model", message, f"Choose 4 to {positions}.", model)
+        return
+    yield from tokeniser_findings(tokeniser, described, model)
+    for one in parts:
+        rows = np.arange(len(one))
+        if len(one) > SAMPLE:
+            rows = np.sort(np.random.default_rng(0).choice(len(one), SAMPLE, replace=False))
+        encoded = _encoded(one, rows, tokeniser, config)
+        yield from cut_finding(
+            one, rows, encoded.lengths, encoded.full_lengths, config.max_length, config.cut
+        )
+        yield from unknown_findings(one, rows, encoded, tokeniser)
+    train = parts[0]
+    labelled = np.arange(0) if train.labels is None else np.flatnonzero(train.labels.is_valid().to_numpy())
+    if len(labelled) and columns.label is not None:
+        try:
+            names = label_names([train.table], columns.label)
+        except DataError:  # told already
+            return
+        yield row_finding(train, int(labelled[0]), tokeniser, names, config.max_length, config.cut)
+
+
+def _encoded(one: Part, rows: Any, tokeniser: Tokeniser, config: TrainConfig) -> Encoded:
+    pieces = []
+    for start in range(0, len(rows), _SLICE):
+        chosen = pa.array(rows[start : start + _SLICE])
+        texts = zip(*(column.take(chosen).to_pylist() for column in one.texts), strict=True)
+        pieces.append(tokeniser.encode(list(texts), config.max_length, config.cut))
+    return Encoded(*(np.concatenate(arrays) for arrays in zip(*pieces, strict=True)))
