@@ -14,6 +14,7 @@ from whet.training.events import Evaluated, StepDone, TrainingStarted
 N_STEPS = 200
 CHANCE = math.log(3)  # three even labels
 SOUND = [[20, 1, 2], [1, 21, 0], [2, 0, 19]]
+THRASHED = [*np.full(50, 1.2 * CHANCE), *np.full(50, CHANCE)]  # losses of 100 steps
 ONE_LABEL = [[23, 0, 0], [22, 0, 0], [21, 0, 0]]
 
 
@@ -71,12 +72,28 @@ def test_nothing_learnt_and_a_rate_too_low() -> None:
 
 def test_collapse_asks_for_one_restart() -> None:
     patient = begin(doctor())
-    steps(patient, np.full(100, CHANCE))
+    steps(patient, THRASHED)
     with pytest.raises(Collapsed, match=r"step 100: every dev text is given the label 'a'.*collapsed"):
         look(patient, 100, CHANCE, ONE_LABEL)
     second = begin(doctor(may_restart=False))
-    steps(second, np.full(100, CHANCE))
+    steps(second, THRASHED)
     assert look(second, 100, CHANCE, ONE_LABEL) == ["collapse"]
+
+
+def test_a_gradient_that_fades_is_a_collapse() -> None:
+    patient = begin(doctor())
+    for step in range(1, 101):
+        norm = 1.0 if step < 40 else 0.01
+        patient(StepDone(step, 1, CHANCE, norm, 5e-5, 1e-3, 32, 100, 1.0))
+    with pytest.raises(Collapsed):
+        look(patient, 100, CHANCE, ONE_LABEL)
+
+
+def test_a_slow_start_is_no_collapse() -> None:
+    """Half the rate would make it worse."""
+    patient = begin(doctor())
+    steps(patient, np.full(100, CHANCE))
+    assert look(patient, 100, CHANCE, ONE_LABEL) == ["one label"]
 
 
 @pytest.mark.parametrize(

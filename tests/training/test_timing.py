@@ -63,6 +63,13 @@ def test_a_machine_that_slows_down_is_met_on_the_way(clock: Clock, slower: float
     assert max(share for _, share in progress.schedule.points) == 1.0
 
 
+def test_a_slow_beginning_leaves_the_warm_up_whole(clock: Clock) -> None:
+    """Found by using it: one slow first step once cut the schedule in its warm-up, straight down to 0."""
+    progress = run(clock, 100.0, [3.0, 2.0] + [0.5] * 300)
+    assert 85 < progress.elapsed <= 105
+    assert max(share for _, share in progress.schedule.points) == 1.0
+
+
 def test_steps_of_changing_length(clock: Clock) -> None:
     progress = run(clock, 100.0, [0.2, 0.8] * 200)
     assert 85 < progress.elapsed <= 105

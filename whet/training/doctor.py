@@ -18,6 +18,8 @@ from whet.training.events import Evaluated, Event, StepDone, TrainingStarted, Wa
 _WINDOW = 12  # steps whose mean loss is compared with that of the steps before them
 _FALLING = 0.99  # of the window before: a loss below this is on its way
 _AT_CHANCE = 0.97  # of H: a loss above this has learnt nothing
+_HARM = 1.1  # of guessing, or of the lowest loss so far: what has risen so far was pushed up
+_FADED = 0.1  # of the strongest gradient: what is left of it when activations have saturated
 _FEW = 20  # dev rows; a sound model may give fewer one label
 _LATE = 0.4  # share of the steps after which having learnt nothing is a sign
 _TINY_TRAVEL = 1e-3  # rate x steps / 2, about how far AdamW can move a weight; they are some 0.04 wide
@@ -25,7 +27,8 @@ _TINY_TRAVEL = 1e-3  # rate x steps / 2, about how far AdamW can move a weight; 
 
 @final
 class Collapsed(TrainingError):
-    """The model gives every text the same label and has learnt nothing."""
+    """The model gives every text the same label and has learnt nothing, and shows that the rate did it: the
+    loss has risen, or the gradient has faded."""
 
 
 @final
@@ -43,6 +46,9 @@ class Doctor:
         self._config, self._may_restart = config, may_restart
         self._n_steps = 0
         self._losses: deque[float] = deque(maxlen=2 * _WINDOW)
+        self._norms: deque[float] = deque(maxlen=_WINDOW)
+        self._highest = self._strongest = 0.0
+        self._shows_harm = False  # of a rate that has broken something
         self._lowest = self._best_dev = float("inf")
         self._best_epoch = 0
         self._given: set[str] = set()
@@ -67,11 +73,17 @@ class Doctor:
 
     def _after_step(self, event: StepDone) -> dict[str, str]:
         self._losses.append(event.loss)
+        self._norms.append(event.gradient_norm)
         if len(self._losses) < 2 * _WINDOW:
             return {}
         losses, chance, config = np.array(self._losses), self._chance, self._config
         before, loss = losses.reshape(2, -1).mean(axis=1)
-        self._lowest = min(self._lowest, before)
+        self._lowest, self._highest = min(self._lowest, before), max(self._highest, loss)
+        norm = float(np.mean(self._norms))
+        self._strongest = max(self._strongest, norm)
+        self._shows_harm = (
+            self._highest > _HARM * chance or loss > _HARM * self._lowest or norm < _FADED * self._strongest
+        )
         lower = f"Try --lr {config.learning_rate / 4:g}."
         risen = f"the loss has risen to {loss:.2f}, and guessing costs {chance:.2f} nats"
         if loss > 1.2 * chance and loss > 1.5 * self._lowest:
@@ -109,6 +121,10 @@ class Doctor:
         if loss < _AT_CHANCE * chance or train < _AT_CHANCE * self._chance:
             return found | {
                 "one label": f"every dev text is given the label '{label}', the likeliest so far."
+            }
+        if not self._shows_harm:
+            return found | {
+                "one label": f"{said}. Nothing is learnt yet; more --epochs or a higher --lr may help."
             }
         if self._may_restart:
             raise Collapsed(f"Doctor, step {event.step}: {said}: training has collapsed.")

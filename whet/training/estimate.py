@@ -17,6 +17,7 @@ from whet.training.state import TrainingState
 from whet.training.timing import FINISHING, RESTING, TimeLimit, measure
 
 _OTHER_FILES = 2_000_000  # bytes of tokeniser, logs and manifest
+_FRAGMENTED = 0.8  # of a step's activations: freed blocks that other lengths do not fit (measured)
 _CHECKPOINTS = 2  # that stand on the disk at a time
 
 
@@ -61,10 +62,12 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     train, dev = prepared.train, prepared.dev
     loaded = time.monotonic() - request.began
     state = TrainingState(model, new, config, RESTING)
+    before = _peak_memory()
     costs = measure(state, train, dev, config, prepared.precision)
     longest = _longest_step(train, config)
     train_step(state, train, longest, 1, config, prepared.precision)
     weights = sum(parameter.nbytes for parameter in model.parameters())
+    activations = max(0, _peak_memory() - before - 3 * weights)  # beyond gradients and AdamW's two moments
     progress = TrainingState(model, new, config, plan(len(train.store), config)).progress
     steps_per_epoch = math.ceil(len(train.store) / config.batch_size)
     if config.time_limit is not None:
@@ -93,7 +96,7 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
         tokens_per_epoch=tokens,
         padded_tokens_per_epoch=padded,
         seconds=seconds,
-        memory_bytes=_peak_memory() + weights,  # the kept epoch is one more copy
+        memory_bytes=_peak_memory() + weights + round(_FRAGMENTED * activations),  # weights: the kept epoch
         disk_bytes=weights + _OTHER_FILES,
         disk_peak_bytes=_CHECKPOINTS * 4 * weights + _OTHER_FILES,
     )

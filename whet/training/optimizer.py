@@ -42,11 +42,11 @@ def make_optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.o
 class Schedule:
     """The learning rate as a share of its peak: straight lines between points (step, share)."""
 
-    points: tuple[tuple[int, float], ...]
+    points: tuple[tuple[float, float], ...]
 
     @property
     def n_steps(self) -> int:
-        return self.points[-1][0]
+        return round(self.points[-1][0])
 
     def share(self, step: int) -> float:
         """Of the peak rate, at step 0, 1, ..."""
@@ -54,9 +54,14 @@ class Schedule:
         return float(np.interp(step, steps, shares))
 
     def ending_at(self, n_steps: int, step: int) -> "Schedule":
-        """The same up to `step`, then in a line to 0 at n_steps; where that is `step`, the end."""
-        past = (*(point for point in self.points if point[0] < step), (step, self.share(step)))
-        return Schedule(past if n_steps <= step else (*past, (n_steps, 0.0)))
+        """The same up to `step`, and what lies ahead of it pressed together to end at n_steps; where that is
+        `step`, the end."""
+        past = (*(point for point in self.points if point[0] < step), (float(step), self.share(step)))
+        if n_steps <= step:
+            return Schedule(past)
+        narrower = (n_steps - step) / (self.n_steps - step)
+        ahead = tuple((step + (at - step) * narrower, share) for at, share in self.points if at > step)
+        return Schedule((*past, *ahead))
 
 
 def warmup_then_linear(n_steps: int, warmup: float) -> Schedule:

@@ -33,7 +33,7 @@ class Progress:
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> "Progress":
         """Raises KeyError or TypeError where something is missing."""
-        points = tuple((int(step), float(share)) for step, share in saved["schedule"])
+        points = tuple((float(step), float(share)) for step, share in saved["schedule"])
         best = -math.inf if saved["best_score"] is None else float(saved["best_score"])
         return cls(**(saved | {"schedule": Schedule(points), "best_score": best}))
 

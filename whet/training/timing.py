@@ -21,7 +21,9 @@ _WINDOW = 16  # steps that the timed ones are chosen from
 _TIMED = 5
 _FITTED = 0.96  # share of a time limit that the first plan fills; machines slow down
 _REFITTED = 0.99  # and a later one
-_SMOOTHING = 0.9  # of the pace of steps
+_SMOOTHING = 0.95  # of the pace of steps, once there are twenty; until then it is their mean
+_UNLIKE = 2  # first steps, in which memory grows
+_WATCHED = 10  # steps before the pace is believed
 FINISHING = 2.0  # seconds for writing model and manifest
 
 RESTING = Schedule(((0, 0.0), (1, 0.0)))  # steps at rate 0 leave the weights exactly as they are
@@ -95,7 +97,8 @@ class TimeLimit:
         """began is when the run began, as of time.monotonic; evaluation is a first guess, in seconds."""
         self._seconds, self._began, self._steps_per_epoch = seconds, began, steps_per_epoch
         self._evaluation = evaluation
-        self._pace: float | None = None  # seconds a step, saving included
+        self._pace = 0.0  # seconds a step, saving included
+        self._n_watched = 0  # steps
         self._last: tuple[int, int, float] | None = None  # step, epochs evaluated, when
 
     def fit(self, progress: Progress, costs: Costs, warmup: float) -> None:
@@ -108,7 +111,7 @@ class TimeLimit:
         """Look at the clock after a step or an evaluation; shorten a schedule that would take too long."""
         self._watch(progress)
         n_steps = progress.schedule.n_steps
-        if self._pace is None or progress.step >= n_steps:
+        if self._n_watched < _WATCHED or progress.step >= n_steps:
             return None
         if self._cost(self._pace, progress.step, n_steps) <= self._seconds:
             return None
@@ -121,8 +124,10 @@ class TimeLimit:
         if self._last is not None:
             step, epochs, then = self._last
             if progress.step > step:
-                took = (now - then) / (progress.step - step)
-                self._pace = took if self._pace is None else _SMOOTHING * self._pace + (1 - _SMOOTHING) * took
+                self._n_watched += 1
+                if self._n_watched > _UNLIKE:
+                    weight = max(1 - _SMOOTHING, 1 / (self._n_watched - _UNLIKE))
+                    self._pace += weight * (now - then - self._pace)
             elif progress.epochs_done > epochs:
                 self._evaluation = now - then
             else:
