@@ -18,7 +18,7 @@ from whet.training.timing import FINISHING, RESTING, TimeLimit, measure
 
 _OTHER_FILES = 2_000_000  # bytes of tokeniser, logs and manifest
 _FRAGMENTED = 0.8  # of a step's activations: freed blocks that other lengths do not fit (measured)
-_CHECKPOINTS = 2  # that stand on the disk at a time
+_CHECKPOINTS = 3  # two that stand on the disk, and one that is being written
 
 
 @final
