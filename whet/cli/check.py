@@ -55,7 +55,7 @@ def command(
 
 def _print(report: "Report") -> None:
     from whet.cli.tables import console
-    from whet.data.findings import counted
+    from whet.data.wording import counted
 
     out = console()
     for name, (source, n_rows) in report.parts.items():

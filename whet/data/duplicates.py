@@ -10,10 +10,11 @@ from typing import Literal, final
 import numpy as np
 import pyarrow.compute as pc
 
-from whet.data.findings import Finding, counted, finding
+from whet.data.findings import Finding, finding
 from whet.data.near import SIMILAR, near_duplicates
 from whet.data.parts import Bools, Corpus, Int64s, Part
 from whet.data.splitting import text_groups
+from whet.data.wording import counted
 
 Match = Literal["exact", "case", "near"]
 

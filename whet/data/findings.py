@@ -143,8 +143,3 @@ def visible(text: str) -> str:
 
 def _escape(letter: str) -> str:
     return letter.encode("unicode_escape", "replace").decode()
-
-
-def counted(n: int, one: str, many: str | None = None) -> str:
-    """ "1 row", "1,200 rows"."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whet.data.findings import Finding, counted, finding, quoted, visible
+from whet.data.findings import Finding, finding, quoted, visible
 from whet.data.parts import Bools, Int64s, Part
+from whet.data.wording import counted
 from whet.errors import nearest
 
 RARE = 5  # rows; a class with fewer is reported

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from whet.data.findings import Finding, counted, finding, quoted, visible
+from whet.data.findings import Finding, finding, quoted, visible
 from whet.data.parts import Int64s, Part
+from whet.data.wording import counted
 from whet.text.tokens import Encoded, Tokeniser
 
 UNKNOWN = 0.01  # share of tokens that the vocabulary does not have, from which on it is told

@@ -10,6 +10,7 @@ from typing import Any, final
 import torch
 
 from whet.config import TrainConfig
+from whet.data.wording import counted
 from whet.errors import RunError, TrainingError
 from whet.model import TextModel
 from whet.runs import RunFolder
@@ -85,7 +86,7 @@ class Sitting:
         self._write("running")
         self._say(
             f"Run folder: {folder.path}. Computing in {prepared.precision} on {prepared.device}, "
-            f"{torch.get_num_threads()} threads."
+            f"{counted(torch.get_num_threads(), 'thread')}."
         )
         is_trained = False
         try:
@@ -171,6 +172,7 @@ class Sitting:
         return True
 
     def _save_to_stop(self, state: TrainingState) -> None:
+        self._has_said_saving = True  # it matters no more
         progress = state.progress
         where = f"step {progress.step} of {progress.schedule.n_steps}"
         if progress.step == 0:
