@@ -346,3 +346,26 @@ def test_a_full_disk_is_said_and_loses_nothing(small_disk: Forks) -> None:
 @pytest.mark.slow
 def test_a_full_disk_at_thirty_saves(small_disk: Forks) -> None:
     fill_and_go_on(small_disk, 30)
+
+
+def test_data_in_memory_is_passed_again(encoder: Path) -> None:
+    import whet
+    from whet.training.events import StepDone
+
+    texts, labels = house.sentences(30)
+    settings: dict[str, Any] = {"model": encoder, "quiet": True, "epochs": 2, "batch_size": 8, "threads": 1}
+
+    def interrupt(event: Any) -> None:
+        if isinstance(event, StepDone) and event.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        whet.train((texts, labels), out="run", listeners=[interrupt], **settings)
+    with pytest.raises(whet.WhetError, match="data in memory"):
+        whet.train(out="run", resume=True, quiet=True)
+    with pytest.raises(whet.WhetError, match="is not what it was"):
+        whet.train((texts[::-1], labels[::-1]), out="run", resume=True, quiet=True)
+    resumed = whet.train((texts, labels), out="run", resume=True, quiet=True)
+    whole = whet.train((texts, labels), out="whole", **settings)
+    weights = [run.folder / "model" / "model.safetensors" for run in (resumed, whole)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()

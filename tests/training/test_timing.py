@@ -1,5 +1,6 @@
 """A schedule that fits a time limit, by a clock that the test turns."""
 
+import json
 import time
 
 import pytest
@@ -73,6 +74,11 @@ def test_a_slow_beginning_leaves_the_warm_up_whole(clock: Clock) -> None:
 def test_steps_of_changing_length(clock: Clock) -> None:
     progress = run(clock, 100.0, [0.2, 0.8] * 200)
     assert 85 < progress.elapsed <= 105
+
+
+def test_a_checkpoint_keeps_the_schedule_that_was_fitted(clock: Clock) -> None:
+    progress = run(clock, 100.0, [0.5] * 60 + [1.0] * 300)
+    assert Progress.from_json(json.loads(json.dumps(progress.to_json()))) == progress
 
 
 def test_no_time_at_all_is_one_step(clock: Clock) -> None:
