@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,6 +64,12 @@ class Model:
         """As `predict`, a window of some thousand texts at a time, for any number of them."""
         if isinstance(texts, str):
             raise DataError("predict takes a list of texts; for one text pass [text].")
+        is_frame = hasattr(texts, "iloc") and hasattr(texts, "columns")  # of pandas
+        if isinstance(texts, Mapping) or is_frame or hasattr(texts, "column_names"):
+            raise DataError(
+                "predict takes a list of texts, and a table would give its column names: pass one column, "
+                'as list(table["text"]).'
+            )
         return self._predictor.predict((self._row(text, i) for i, text in enumerate(texts)), logits)
 
     def predict_table(
@@ -244,6 +250,8 @@ def train(
         overwrite=overwrite,
         began=time.monotonic() if began is None else began,
     )
+    if resume and overwrite:
+        raise UsageError("resume goes on with a run and overwrite replaces it. Choose one of the two.")
     with _listening(quiet, listeners) as listen:
         if resume:
             named = {"task": task, "text": text, "pair": pair, "label": label, "model": model}

@@ -95,6 +95,8 @@ def accepted(name: str) -> str:
     if choices:
         return ", ".join(choices)
     low, high = setting.metadata["low"], setting.metadata["high"]
+    if name == "time_limit":
+        return "seconds from 1 up, or 90s, 10m, 1h30m, or none"
     words = {int: "a whole number", float: "a number", str: "text"}[base]
     if base is not str and (low > -math.inf or high < math.inf):
         words += f" from {low:g}" if low > -math.inf else ""

@@ -175,15 +175,15 @@ def check_out(out: str | None, overwrite: bool) -> None:
     if (path / _LOCK).exists():
         folder.claim()
         folder.release()
-    if not overwrite:
+    if not overwrite and (path / "run.json").exists():
         raise RunError(
             f"--out {path} exists already. Use --resume to go on with the run in it, --overwrite to replace "
             "it, or name another folder."
         )
     if not (path / "run.json").exists():
         raise RunError(
-            f"--out {path} is not a whet run (it has no run.json), so --overwrite leaves it alone. "
-            "Name another folder."
+            f"--out {path} exists already and is not a whet run (it has no run.json), so it is left alone, "
+            "with --overwrite too. Name another folder."
         )
 
 

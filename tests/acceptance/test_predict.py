@@ -468,3 +468,18 @@ def test_json_lines_whatever_the_terminals_encoding(encoding, classifier, monkey
         written = raw.getvalue()
     assert leaving.value.code in (0, None)
     assert json.loads(written)["text"] == "caf\u00e9 \u65e5\u672c"
+
+
+def test_a_table_is_no_list_of_texts(classifier):
+    """Iterating over a table gives its column names, which were once labelled."""
+    import datasets
+    import pandas as pd
+
+    import whet
+
+    model = whet.load(classifier)
+    columns = {"text": ["good parcel", "late courier"], "label": ["praise", "delivery"]}
+    for table in (columns, pd.DataFrame(columns), datasets.Dataset.from_dict(columns)):
+        with pytest.raises(whet.WhetError, match="column"):
+            model.predict(table)
+    assert len(model.predict(pd.DataFrame(columns)["text"])) == 2

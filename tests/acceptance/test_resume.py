@@ -223,11 +223,21 @@ def test_what_differs_is_listed_and_nothing_is_lost(forks: Forks, undisturbed: A
         status, output = forks.run(*forks.train, "--resume")
         assert status == 1, output
         assert "train" in output
-        assert "is not what it was" in output
+        assert "is not what it was begun with" in output
     finally:
         data.write_bytes(before)
     go_on(forks)
     assert forks.result() == expected
+
+
+def test_a_finished_run_and_an_option_that_differs(forks: Forks) -> None:
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    assert forks.run(*forks.train)[0] == 0
+    status, output = forks.run(*forks.train, "--resume", "--epochs", "9")
+    assert status == 1, output
+    assert "epochs: the run has 2, now 9" in output
+    status, output = forks.run(*forks.train, "--resume", "--overwrite")
+    assert status == 2, output
 
 
 def test_resume_without_a_run_names_the_next_step(forks: Forks) -> None:

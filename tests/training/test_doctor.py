@@ -116,6 +116,14 @@ def test_one_label_that_is_likely_is_said_and_goes_on() -> None:
     assert look(patient, 100, 0.5 * CHANCE, ONE_LABEL) == ["one label"]
 
 
+def test_a_run_too_short_to_judge_says_so_at_its_end() -> None:
+    patient = doctor()
+    patient(TrainingStarted(10, 2, 300))
+    steps(patient, np.full(5, CHANCE))
+    assert look(patient, 5, CHANCE, ONE_LABEL) == []
+    assert look(patient, 10, CHANCE, ONE_LABEL, 2) == ["one label"]
+
+
 def test_overfitting() -> None:
     patient = begin(doctor())
     steps(patient, np.full(50, 0.1))

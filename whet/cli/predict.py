@@ -76,12 +76,18 @@ def command(
 def _columns(model: "Model", table: "Table", text: str | None, pair: str | None) -> "Columns":
     """The columns of the first rows; the rows that follow must not change them."""
     from whet.data.columns import infer_columns
+    from whet.errors import DataError
 
     rules = model.module.rules
     if text is None and pair is None and rules.text_column in table.names:
         text, pair = rules.text_column, rules.pair_column
     label = rules.label_column if rules.label_column in table.names else None
-    return infer_columns(table, text=text, pair=pair, label=label, need_label=False)
+    try:
+        return infer_columns(table, text=text, pair=pair, label=label, need_label=False)
+    except DataError as error:  # --text is a text here
+        raise DataError(
+            str(error).replace("--text", "--text-column").replace("--pair", "--pair-column")
+        ) from None
 
 
 @final

@@ -13,6 +13,7 @@ from whet.data.readers import read_split_of, read_splits
 from whet.data.splitting import grouped_stratified_split, text_groups
 from whet.data.table import Table
 from whet.data.texts import Texts
+from whet.data.wording import counted
 from whet.errors import DataError
 from whet.model import TextRules
 from whet.text.store import TokenStore
@@ -84,7 +85,7 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
             f"nothing to learn from. Name the right column with --text; there are: {', '.join(table.names)}."
         )
     if n_empty:
-        say(f"{n_empty:,} rows of {table.source} have an empty text; they are kept.")
+        say(f"With an empty text, and kept: {counted(n_empty, 'row')} of {table.source}.")
     labels = label_names([table], columns.label)
     if config.positive_label is not None and (len(labels) != 2 or config.positive_label not in labels):
         raise DataError(
@@ -93,7 +94,8 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
         )
     whole = _part(table, columns.label, labels)
     if whole.n_unlabelled:
-        say(f"{whole.n_unlabelled:,} rows of {table.source} have no label and are left out of training.")
+        left_out = counted(whole.n_unlabelled, "row")
+        say(f"Without a label, and left out of training: {left_out} of {table.source}.")
     shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
     say(f"{len(whole.rows):,} training rows in {table.source}, {len(labels)} labels: {shown}.")
     dev_part = None if dev is None else _labelled_part(dev, columns, labels, required=named.dev is not None)

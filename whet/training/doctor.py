@@ -13,7 +13,7 @@ import numpy as np
 from whet.config import TrainConfig
 from whet.errors import TrainingError
 from whet.tasks.classification import Classification
-from whet.training.events import Evaluated, Event, StepDone, TrainingStarted, Warned
+from whet.training.events import Evaluated, Event, Replanned, StepDone, TrainingStarted, Warned
 
 _WINDOW = 12  # steps whose mean loss is compared with that of the steps before them
 _FALLING = 0.99  # of the window before: a loss below this is on its way
@@ -57,6 +57,9 @@ class Doctor:
         """What an event shows. Raises Collapsed."""
         match event:
             case TrainingStarted():
+                self._n_steps = event.n_steps
+                return []
+            case Replanned():
                 self._n_steps = event.n_steps
                 return []
             case StepDone():
@@ -109,9 +112,10 @@ class Doctor:
         found = self._overfitting(event)
         confusion = np.array(event.metrics["confusion"])  # true labels as rows
         predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
-        early = event.step < _LATE * self._n_steps or len(self._losses) < 2 * _WINDOW
-        if early or true.sum() < _FEW or (predicted > 0).sum() != 1 or (true > 0).sum() < 2:
+        if (predicted > 0).sum() != 1 or (true > 0).sum() < 2:
             return found
+        if event.step < _LATE * self._n_steps or len(self._losses) < 2 * _WINDOW or true.sum() < _FEW:
+            return found | (self._short(predicted) if event.step == self._n_steps else {})
         label = self._labels[int(predicted.argmax())]
         shares = true[true > 0] / true.sum()
         chance = float(-(shares * np.log(shares)).sum())
@@ -129,6 +133,13 @@ class Doctor:
         if self._may_restart:
             raise Collapsed(f"Doctor, step {event.step}: {said}: training has collapsed.")
         return found | {"collapse": f"{said}. Try a lower --lr, more rows, or other labels."}
+
+    def _short(self, predicted: np.ndarray) -> dict[str, str]:
+        """A run that was too short or had too few dev rows for more than this."""
+        label = self._labels[int(predicted.argmax())]
+        return {
+            "one label": f"at the end every dev text is given the label '{label}'. Try more --epochs or rows."
+        }
 
     def _overfitting(self, event: Evaluated) -> dict[str, str]:
         loss = float(event.metrics["nll"])

@@ -44,11 +44,11 @@ def resume_training(request: Request, given: Mapping[str, Any], listen: Listener
     folder.claim()
     try:
         manifest = read_manifest(folder.path)
+        request = _as_begun(request, given, manifest, folder.path)
         if manifest.get("status") == "finished":
             folder.finish()
             listen(Note(f"{folder.path} is finished already; nothing is left to do."))
             return folder
-        request = _as_begun(request, given, manifest, folder.path)
         if manifest["threads"] != torch.get_num_threads():
             torch.set_num_threads(manifest["threads"])
         prepared = prepare(request, lambda text: listen(Note(text)))
@@ -125,7 +125,7 @@ def _as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str,
             + "\n  ".join(differing)
             + "\nLeave them out to go on with the run, or begin another with another --out."
         )
-    if request.named.data is None and begun["data"] is None:
+    if request.named.data is None and begun["data"] is None and manifest.get("status") != "finished":
         raise RunError(f"{path} was trained on data in memory. Pass the same data again, from Python.")
     named = replace(
         request.named,
@@ -145,7 +145,10 @@ def _check_same_data(manifest: Mapping[str, Any], prepared: Prepared, path: Path
         if (then is None) != (found is None):
             differing.append(f"{name}: {'was not there' if then is None else 'is missing'}")
         elif then is not None and found is not None and then["fingerprint"] != found["fingerprint"]:
-            differing.append(f"{name}: {found['source']} is not what it was ({then['rows']:,} rows then)")
+            rows = f"{then['rows']:,} rows" if name != "train" else f"{then['rows']:,} rows to train on"
+            differing.append(
+                f"{name}: {found['source']} is not what it was begun with, {then['source']} ({rows})"
+            )
     if _model_sums(prepared) != manifest["model_sha256"]:
         differing.append(f"the checkpoint {prepared.location.name} has changed")
     if differing:

@@ -220,6 +220,8 @@ class Sitting:
         wanted = state.progress.schedule.n_steps
         limit.fit(state.progress, costs, config.warmup)
         fitting = state.progress.schedule.n_steps
+        if fitting == 1 < wanted:
+            self._say("There is no time for more than one step, which teaches nothing; raise the limit.")
         what = "all" if fitting == wanted else f"{fitting:,} of"
         self._say(
             f"Time limit {clock(config.time_limit)}: {what} {wanted:,} steps fit, at {costs.step:.2f} s each."
