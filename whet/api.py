@@ -65,7 +65,8 @@ class Model:
         if isinstance(texts, str):
             raise DataError("predict takes a list of texts; for one text pass [text].")
         is_frame = hasattr(texts, "iloc") and hasattr(texts, "columns")  # of pandas
-        if isinstance(texts, Mapping) or is_frame or hasattr(texts, "column_names"):
+        is_lists = isinstance(texts, Mapping) and any(isinstance(part, list) for part in texts.values())
+        if is_lists or is_frame or hasattr(texts, "column_names"):
             raise DataError(
                 "predict takes a list of texts, and a table would give its column names: pass one column, "
                 'as list(table["text"]).'
