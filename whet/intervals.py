@@ -33,7 +33,8 @@ MOST_SPREAD_LABELS: Final = 200  # with more, empty cells stay empty, and there 
 _FEWER_RESAMPLES = 200
 _CELLS_AT_ONCE = 4_000_000  # 32 MB
 AUC_SAMPLE: Final = 100_000  # texts; with more, the spread is measured on so many and scaled
-_HALF_TRUST = 5  # texts of the rarer side at which DeLong's variance counts as much as the formula's
+_HALF_TRUST = 15  # texts of the rarer side at which DeLong's variance counts as much as the formula's;
+# fewer for a mean of several labels, of which the formula knows less
 Interval = list[float]
 
 
@@ -203,9 +204,10 @@ def _auc_interval(auc: float, variance: float, sizes: list[tuple[int, int]]) -> 
 
     fewest = min(min(own, other) for own, other in sizes)
     usual = formula(auc)
+    trust = _HALF_TRUST / max(len(sizes) - 1, 1)
     ratio = 1.0
     if variance > 0 and usual > 0 and fewest > 1:
-        ratio = min(max(variance / usual, 0.1), 10.0) ** (fewest / (fewest + _HALF_TRUST))
+        ratio = min(max(variance / usual, 0.1), 10.0) ** (fewest / (fewest + trust))
     ends = []
     for end in (0.0, 1.0):
         inside, outside = auc, end

@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from whet.comparison import NAMES, Comparison
 from whet.evaluation import Evaluation
 from whet.intervals import interval_text, with_interval
 from whet.training.estimate import Estimate
@@ -102,6 +103,14 @@ def demo_table(whet: Mapping[str, Any], words: Mapping[str, float]) -> Table:
         ("whet, fine-tuned mini", whet),
     ):
         table.add_row(name, _figure(figures["accuracy"]), _figure(figures["macro_f1"]))
+    return table
+
+
+def scores_table(comparison: Comparison) -> Table:
+    """The models that are compared, each with its figure."""
+    table = _table("", NAMES[comparison.metric], "95% interval")
+    for score in comparison.models:
+        table.add_row(score.model, _figure(score.value), interval_text(score.interval))
     return table
 
 
