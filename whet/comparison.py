@@ -29,6 +29,8 @@ LEVEL: Final = 0.05
 POWER: Final = 0.8
 N_RESAMPLES: Final = 2000
 N_SHUFFLES: Final = 9999
+FEWER_SHUFFLES: Final = 999  # with more than MANY_CELLS different (true, first, second)
+MANY_CELLS: Final = 20_000
 MOST_ROWS: Final = 1e8  # beyond it, "about how many rows" is not worth saying
 _CELLS_AT_ONCE = 4_000_000
 _Z = float(scipy.stats.norm.ppf(1 - LEVEL / 2))
@@ -188,15 +190,16 @@ def randomisation(
     every = np.concatenate([cells, swapped_cells])
     base = score(_confusions(cells, counts, 2, n_labels)) - score(_confusions(cells, counts, 1, n_labels))
     rng = np.random.default_rng(seed)
+    n_shuffles = N_SHUFFLES if len(cells) <= MANY_CELLS else min(N_SHUFFLES, FEWER_SHUFFLES)
     as_large = 0
-    for size in _portions(N_SHUFFLES, len(every) + n_labels**2):
+    for size in _portions(n_shuffles, len(every) + n_labels**2):
         moved = rng.binomial(counts[differ], 0.5, (size, int(differ.sum())))
         kept = np.broadcast_to(counts, (size, len(counts))).copy()
         kept[:, differ] -= moved
         drawn = np.concatenate([kept, moved], axis=1)
         found = score(_confusions(every, drawn, 2, n_labels)) - score(_confusions(every, drawn, 1, n_labels))
         as_large += int((np.abs(found) >= abs(base) - 1e-12).sum())
-    return (1 + as_large) / (1 + N_SHUFFLES)
+    return (1 + as_large) / (1 + n_shuffles)
 
 
 def compare_answers(
@@ -252,8 +255,9 @@ def compare_answers(
 
 def _worded(pair: Pair, n: int, metric: str, n_pairs: int) -> Pair:
     """The pair with its sentence."""
-    low, high = (_points(end) for end in pair.interval)
-    change = f"{NAMES[metric]} {_points(pair.difference)} points ({low} to {high})"
+    decimals = 1 if pair.interval[1] - pair.interval[0] > 0.01 else 2
+    low, high = (_points(end, decimals) for end in pair.interval)
+    change = f"{NAMES[metric]} {_points(pair.difference, decimals)} points ({low} to {high})"
     p = f"p {'< 0.001' if pair.p_holm < 0.001 else f'= {pair.p_holm:.3f}'} ({pair.test}"
     p += f", Holm over {n_pairs} pairs)" if n_pairs > 1 else ")"
     end = f"{change}, {p}, on {n:,} rows"
@@ -270,8 +274,8 @@ def _worded(pair: Pair, n: int, metric: str, n_pairs: int) -> Pair:
     return Pair(**{**asdict(pair), "sentence": sentence})
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-0.0", "+0.0")
+def _points(value: float, decimals: int) -> str:
+    return f"{100 * value:+z.{decimals}f}"
 
 
 def _rounded(rows: int) -> int:
