@@ -36,6 +36,8 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("recipes.py", 0),
     ("data/*.py", 1),
     ("metrics.py", 1),
+    ("intervals.py", 1),
+    ("comparison.py", 1),
     ("demo_data/__init__.py", 1),
     ("encoder/*.py", 2),
     ("checkpoints/**.py", 3),

@@ -13,8 +13,20 @@ from typing import TYPE_CHECKING, Any
 from whet.version import __version__
 
 if TYPE_CHECKING:
-    from whet.api import Model, Run, check, estimate, evaluate, load, load_encoder, load_module, train
+    from whet.api import (
+        Model,
+        Run,
+        check,
+        compare,
+        estimate,
+        evaluate,
+        load,
+        load_encoder,
+        load_module,
+        train,
+    )
     from whet.checkpoints.locate import locate
+    from whet.comparison import Comparison
     from whet.config import TrainConfig
     from whet.data.findings import Finding, Report
     from whet.errors import WhetError
@@ -23,6 +35,7 @@ if TYPE_CHECKING:
     from whet.training.estimate import Estimate
 
 __all__ = [
+    "Comparison",
     "Estimate",
     "Evaluation",
     "Finding",
@@ -34,6 +47,7 @@ __all__ = [
     "WhetError",
     "__version__",
     "check",
+    "compare",
     "estimate",
     "evaluate",
     "load",
@@ -44,6 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Comparison": "whet.comparison",
     "Estimate": "whet.training.estimate",
     "Evaluation": "whet.evaluation",
     "Finding": "whet.data.findings",

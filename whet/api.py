@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+
 from whet.artifact import load_model, save_model
 from whet.checkpoints.loading import encoder_from, open_checkpoint
 from whet.checkpoints.locate import locate
+from whet.comparison import METRICS, Comparison, compare_answers
 from whet.config import Cut, make_config
 from whet.data.columns import Columns, infer_columns
 from whet.data.findings import Report
@@ -44,9 +47,11 @@ _DEFAULT_MODEL = "mini"
 class Model:
     """A fine-tuned model: predict, evaluate, save. Safe to call from several threads."""
 
-    def __init__(self, module: TextModel, precision: str = "float32") -> None:
-        """module may be one that your own loop trained, from `load_module`; precision float32 or bf16."""
+    def __init__(self, module: TextModel, precision: str = "float32", name: str | None = None) -> None:
+        """module may be one that your own loop trained, from `load_module`; precision float32 or bf16; name
+        is what `compare` calls it."""
         self.module = module
+        self.name = name
         self._predictor = Predictor(module, precision)
 
     @property
@@ -85,10 +90,16 @@ class Model:
     def evaluate(
         self, data: Any, *, text: str | None = None, pair: str | None = None, label: str | None = None
     ) -> Evaluation:
-        """Figures over the labelled rows of `data`, which is anything that `train` takes.
+        """Figures over the labelled rows of `data`, which is anything that `train` takes, with 95% intervals.
 
         Raises DataError: unreadable, a column that is not there, no labelled row, a label this model does
         not know."""
+        rows = self._labelled(data, text, pair, label)
+        evaluation, _ = evaluate_store(self._predictor, rows.task, rows.store, rows.targets, rows.source)
+        return replace(evaluation, notes=rows.notes)
+
+    def _labelled(self, data: Any, text: str | None, pair: str | None, label: str | None) -> "_Labelled":
+        """Read what `evaluate` scores; raises what it raises."""
         table = read_split_of(data, "test", "dev", label=label or self.module.rules.label_column)
         columns = self._columns(table, text, pair, label, need_label=True)
         assert columns.label is not None
@@ -110,8 +121,14 @@ class Model:
         rules = self.module.rules
         texts = Texts(table, columns)
         store = TokenStore(self.module.tokeniser, texts.some, len(texts), rules.max_length, rules.cut)
-        evaluation, _ = evaluate_store(self._predictor, task, store, targets, table.source)
-        return replace(evaluation, notes=tuple(notes))
+        return _Labelled(table.source, task, store, targets, tuple(notes))
+
+    def _answers(self, rows: "_Labelled") -> tuple[list[str], list[str]]:
+        """The true label and the model's of each labelled row."""
+        logits = self._predictor.logits(rows.store)
+        labelled = rows.targets >= 0
+        true, found = rows.targets[labelled].tolist(), logits[labelled].argmax(axis=1).tolist()
+        return [rows.task.labels[i] for i in true], [rows.task.labels[i] for i in found]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model as a folder that whet and transformers open; replaces what is there."""
@@ -164,6 +181,18 @@ class Model:
     def _classification(self) -> Classification:
         assert isinstance(self.module.task, Classification)
         return self.module.task
+
+
+@final
+@dataclass(frozen=True)
+class _Labelled:
+    """The rows of one file as a model reads them."""
+
+    source: str
+    task: Classification  # names the model's outputs as the data does
+    store: TokenStore
+    targets: np.ndarray  # (n_rows,) int64, -1 where a row has no label
+    notes: tuple[str, ...]
 
 
 @final
@@ -316,13 +345,64 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
     computing_in = resolve_precision(precision, place)
     location = locate(os.fspath(path))
     module = load_model(location.folder, location.name).to(place)
-    return Model(module.double() if computing_in == "float64" else module, computing_in)
+    return Model(module.double() if computing_in == "float64" else module, computing_in, os.fspath(path))
 
 
 def evaluate(model: str | os.PathLike[str] | Model, data: Any, **columns: str | None) -> Evaluation:
     """`Model.evaluate` of a model, or of the folder of one."""
     opened = model if isinstance(model, Model) else load(model)
     return opened.evaluate(data, **columns)
+
+
+def compare(
+    *models_and_data: Any,
+    text: str | None = None,
+    pair: str | None = None,
+    label: str | None = None,
+    metric: str = "accuracy",
+    device: str = "auto",
+    precision: str = "float32",
+) -> Comparison:
+    """Say whether one model is really better than another: compare(a, b, ..., data).
+
+    Two or more models (a `Model`, or the folder or name of one), then labelled rows as `evaluate` takes them.
+    metric is accuracy, macro_f1 or mcc. One model is in memory at a time. Raises what `evaluate` raises;
+    UsageError for a call that was put together wrongly; DataError for models of different labels."""
+    *models, data = models_and_data or (None,)
+    if len(models) < 2:
+        raise UsageError(f"compare takes two models or more, then labelled rows, and this is {len(models)}.")
+    if metric not in METRICS:
+        raise UsageError(f"there is no metric '{metric}' to compare by; there are: {', '.join(METRICS)}.")
+    named = [model.name if isinstance(model, Model) else os.fspath(model) for model in models]
+    names = [str(name) if name else f"model {i}" for i, name in enumerate(named, 1)]
+    if len(set(names)) < len(names):
+        raise UsageError(f"a model is named twice: {', '.join(names)}. Name each once.")
+    if isinstance(data, Iterator):
+        data = list(data)
+    labels: tuple[str, ...] = ()
+    true: list[str] = []
+    answers: dict[str, list[int]] = {}
+    notes: list[str] = []
+    source = ""
+    for name, given in zip(names, models, strict=True):
+        opened = given if isinstance(given, Model) else load(given, device=device, precision=precision)
+        rows = opened._labelled(data, text, pair, label)
+        labels, source = labels or rows.task.labels, rows.source
+        if set(rows.task.labels) != set(labels):
+            raise DataError(
+                f"{names[0]} and {name} know different labels ({', '.join(labels)}; "
+                f"{', '.join(rows.task.labels)}). Compare models of the same labels."
+            )
+        labelled, found = opened._answers(rows)
+        if answers and labelled != true:
+            raise DataError(
+                f"{source}: {names[0]} and {name} read different labels. Name the column with --label."
+            )
+        true = labelled
+        answers[name] = [labels.index(answer) for answer in found]
+        notes += [f"{name}: {note}" for note in rows.notes]
+    ids = [labels.index(name) for name in true]
+    return replace(compare_answers(source, ids, answers, len(labels), metric), notes=tuple(notes))
 
 
 def load_encoder(

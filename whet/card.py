@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from whet.intervals import with_interval
 from whet.version import __version__
 
 
@@ -11,7 +12,7 @@ def model_card(
 ) -> str:
     """Markdown with the metadata block that model hubs read.
 
-    source is the name of the training data; metrics as of `classification_metrics`; dev says in words
+    source is the name of the training data; metrics as of `Evaluation`; dev says in words
     which rows they are about."""
     lines = [
         "---",
@@ -27,12 +28,13 @@ def model_card(
         "",
     ]
     if metrics is not None:
+        figures = (with_interval(metrics, key) for key in ("accuracy", "macro_f1", "mcc", "nll"))
         lines += [
-            f"On {metrics['n']:,} rows ({dev}):",
+            f"On {metrics['n']:,} rows ({dev}), with 95% intervals:",
             "",
             "| accuracy | macro F1 | MCC | loss (nats) |",
             "| --- | --- | --- | --- |",
-            f"| {' | '.join(f'{metrics[key]:.4f}' for key in ('accuracy', 'macro_f1', 'mcc', 'nll'))} |",
+            f"| {' | '.join(figures)} |",
             "",
             "The epoch was chosen by these rows, so expect a little less on new ones.",
             "",

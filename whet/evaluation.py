@@ -19,7 +19,7 @@ class Evaluation:
     source: str
     n_rows: int  # labelled rows, the ones the figures are about
     n_unlabelled: int
-    metrics: Mapping[str, Any]  # see `whet.metrics.classification_metrics`
+    metrics: Mapping[str, Any]  # see `whet.metrics.classification_metrics`; intervals: `whet.intervals`
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -42,4 +42,5 @@ def evaluate_store(
     logits = predictor.logits(store)
     labelled = targets >= 0
     metrics = task.metrics(logits[labelled], targets[labelled])
+    metrics["intervals"] = task.intervals(logits[labelled], targets[labelled])
     return Evaluation(source, int(labelled.sum()), int((~labelled).sum()), metrics), logits

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from whet.cli import check, demo, evaluate, predict, train
+from whet.cli import check, compare, demo, evaluate, predict, train
 from whet.errors import UsageError, WhetError
 from whet.version import __version__
 
@@ -28,6 +28,7 @@ app.command("check")(check.command)
 app.command("train")(train.command)
 app.command("eval")(evaluate.command)
 app.command("predict")(predict.command)
+app.command("compare")(compare.command)
 
 
 def _version(wanted: bool) -> None:

@@ -1,6 +1,6 @@
 """Results as tables, for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,24 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from whet.comparison import NAMES, Comparison
 from whet.evaluation import Evaluation
+from whet.intervals import interval_text, with_interval
 from whet.training.estimate import Estimate
 from whet.training.listeners import clock
 
 _WIDEST_CONFUSION = 12  # labels; with more, the commonest confusions are listed
 _MOST_CONFUSIONS = 10
+_FIGURES = {
+    "accuracy": "accuracy",
+    "macro precision": "macro_precision",
+    "macro recall": "macro_recall",
+    "macro F1": "macro_f1",
+    "MCC": "mcc",
+    "ROC AUC": "roc_auc",
+    "loss": "nll",
+}
+_OF_ONE_LABEL = ("precision", "recall", "F1")
 
 
 def console() -> Console:
@@ -27,12 +39,9 @@ def print_training(folder: Path, manifest: Mapping[str, Any]) -> None:
     """What a finished run found, and what to do with it."""
     out = console()
     results = manifest["results"]
-    table = _table("", "rows", "accuracy", "macro F1", "MCC", "loss")
-    for split in ("dev", "test"):
-        if split in results:
-            table.add_row(split, *_headline(results[split]))
-    if table.row_count:
-        out.print(table)
+    splits = [split for split in ("dev", "test") if split in results]
+    if splits:
+        out.print(_headlines({split: results[split] for split in splits}))
     out.print(f"Model: {folder / 'model'} (whet and transformers open it)")
     out.print(f"Next:  whet predict {folder} FILE    or    whet eval {folder} FILE")
 
@@ -65,19 +74,19 @@ def print_evaluation(evaluation: Evaluation) -> None:
     metrics = evaluation.metrics
     unlabelled = f" ({evaluation.n_unlabelled:,} more have no label)" if evaluation.n_unlabelled else ""
     out.print(f"{evaluation.source}: {evaluation.n_rows:,} labelled rows{unlabelled}\n")
-    head = _table("accuracy", "macro precision", "macro recall", "macro F1", "MCC", "ROC AUC", "loss")
-    keys = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "mcc", "roc_auc", "nll")
-    head.add_row(*(_figure(metrics[key]) for key in keys))
+    head = _table("", "figure", "95% interval")
+    for name, key in _FIGURES.items():
+        head.add_row(name, _figure(metrics[key]), _interval(metrics["intervals"][key]))
     out.print(head)
     if "f1" in metrics:
         out.print(
             "Positive label: "
-            + ", ".join(f"{name} {_figure(metrics[name.lower()])}" for name in ("precision", "recall", "F1"))
+            + ", ".join(f"{name} {with_interval(metrics, name.lower())}" for name in _OF_ONE_LABEL)
         )
-    table = _table("label", "precision", "recall", "F1", "ROC AUC", "rows")
-    for row in metrics["per_class"]:
-        figures = (_figure(row[key]) for key in ("precision", "recall", "f1", "roc_auc"))
-        table.add_row(row["label"], *figures, f"{row['support']:,}")
+    table = _table("label", "precision", "recall", "F1", "95% interval", "ROC AUC", "rows")
+    for row, ends in zip(metrics["per_class"], metrics["intervals"]["per_class"], strict=True):
+        precision, recall, f1, auc = (_figure(row[key]) for key in ("precision", "recall", "f1", "roc_auc"))
+        table.add_row(row["label"], precision, recall, f1, _interval(ends["f1"]), auc, f"{row['support']:,}")
     out.print(table)
     labels = [row["label"] for row in metrics["per_class"]]
     confusion = np.array(metrics["confusion"])
@@ -97,8 +106,21 @@ def demo_table(whet: Mapping[str, Any], words: Mapping[str, float]) -> Table:
     return table
 
 
-def _headline(metrics: Mapping[str, Any]) -> list[str]:
-    return [f"{metrics['n']:,}", *(_figure(metrics[key]) for key in ("accuracy", "macro_f1", "mcc", "nll"))]
+def scores_table(comparison: Comparison) -> Table:
+    """The models that are compared, each with its figure."""
+    table = _table("", NAMES[comparison.metric], "95% interval")
+    for score in comparison.models:
+        table.add_row(score.model, _figure(score.value), interval_text(score.interval))
+    return table
+
+
+def _headlines(results: Mapping[str, Mapping[str, Any]]) -> Table:
+    """A column a split, so that intervals fit a terminal."""
+    table = _table("", *results)
+    table.add_row("rows", *(f"{metrics['n']:,}" for metrics in results.values()))
+    for name in ("accuracy", "macro F1", "MCC", "loss"):
+        table.add_row(name, *(with_interval(metrics, _FIGURES[name]) for metrics in results.values()))
+    return table
 
 
 def _confusion(labels: list[str], confusion: np.ndarray) -> Table:
@@ -126,6 +148,10 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right")
     return table
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "-" if ends is None else interval_text(ends)
 
 
 def _figure(value: float | None) -> str:

@@ -37,6 +37,10 @@ class Task(ABC):
         """Every figure of the task: logits (n_texts, n_outputs) float64, targets (n_texts,) int64."""
 
     @abstractmethod
+    def intervals(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """95% intervals [low, high] under the names of `metrics`, from the same arguments."""
+
+    @abstractmethod
     def to_json(self) -> Mapping[str, Any]:
         """What `whet.json` keeps of the task, `TASKS[name].from_json` reads back."""
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from whet.examples import LabelPrediction
+from whet.intervals import classification_intervals
 from whet.metrics import classification_metrics
 from whet.tasks.base import Task
 
@@ -61,6 +62,10 @@ class Classification(Task):
     def metrics(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         """See `whet.metrics.classification_metrics`."""
         return classification_metrics(self.probabilities(logits), targets, self.labels, self.positive_label)
+
+    def intervals(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """See `whet.intervals.classification_intervals`."""
+        return classification_intervals(self.probabilities(logits), targets, self.labels, self.positive_label)
 
     def to_json(self) -> Mapping[str, Any]:
         return {"labels": list(self.labels), "positive_label": self.positive_label}
