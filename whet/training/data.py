@@ -85,7 +85,8 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
             f"nothing to learn from. Name the right column with --text; there are: {', '.join(table.names)}."
         )
     if n_empty:
-        say(f"With an empty text, and kept: {counted(n_empty, 'row')} of {table.source}.")
+        rows, verb = counted(n_empty, "row"), "has" if n_empty == 1 else "have"
+        say(f"{rows} of {table.source} {verb} an empty text, and {'is' if n_empty == 1 else 'are'} kept.")
     labels = label_names([table], columns.label)
     if config.positive_label is not None and (len(labels) != 2 or config.positive_label not in labels):
         raise DataError(
@@ -94,8 +95,8 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
         )
     whole = _part(table, columns.label, labels)
     if whole.n_unlabelled:
-        left_out = counted(whole.n_unlabelled, "row")
-        say(f"Without a label, and left out of training: {left_out} of {table.source}.")
+        rows, verb = counted(whole.n_unlabelled, "row"), "has" if whole.n_unlabelled == 1 else "have"
+        say(f"{rows} of {table.source} {verb} no label: left out of training.")
     shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
     say(f"{len(whole.rows):,} training rows in {table.source}, {len(labels)} labels: {shown}.")
     dev_part = None if dev is None else _labelled_part(dev, columns, labels, required=named.dev is not None)
