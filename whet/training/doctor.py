@@ -1,8 +1,8 @@
 """What goes wrong in fine-tuning, noticed while it happens: one line each, with what to do.
 
 The yardstick is the loss of guessing by the training labels' shares, their entropy H in nats (ln K where K
-labels are even). The bounds below are ours, set so that the sound runs of docs/benchmarks.md stay silent and
-planted failures are named (tests/training/test_doctor.py). Each sign is given once.
+labels are even). The bounds below are ours: the demo and the runs beside the dry runs of docs/benchmarks.md
+stay silent, and planted failures are named (tests/training/test_doctor.py). Each sign is given once.
 """
 
 from collections import deque

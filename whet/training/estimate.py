@@ -11,9 +11,9 @@ import numpy as np
 from whet.config import TrainConfig
 from whet.text.batches import plan_epoch
 from whet.training.events import Listener, Note
-from whet.training.loop import Examples, plan, train_step
+from whet.training.loop import Examples, plan, steps_per_epoch, train_step
 from whet.training.prepare import Request, prepare
-from whet.training.state import TrainingState
+from whet.training.state import Progress, TrainingState
 from whet.training.timing import FINISHING, RESTING, TimeLimit, measure
 
 _OTHER_FILES = 2_000_000  # bytes of tokeniser, logs and manifest
@@ -68,15 +68,13 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     train_step(state, train, longest, 1, config, prepared.precision)
     weights = sum(parameter.nbytes for parameter in model.parameters())
     activations = max(0, _peak_memory() - before - 3 * weights)  # beyond gradients and AdamW's two moments
-    progress = TrainingState(model, new, config, plan(len(train.store), config)).progress
-    steps_per_epoch = math.ceil(len(train.store) / config.batch_size)
+    progress = Progress(plan(len(train.store), config))
+    per_epoch = steps_per_epoch(len(train.store), config)
     if config.time_limit is not None:
         now = time.monotonic() - loaded
-        TimeLimit(config.time_limit, now, steps_per_epoch, costs.evaluation).fit(
-            progress, costs, config.warmup
-        )
+        TimeLimit(config.time_limit, now, per_epoch, costs.evaluation).fit(progress, costs, config.warmup)
     n_steps = progress.schedule.n_steps
-    n_epochs = math.ceil(n_steps / steps_per_epoch)
+    n_epochs = math.ceil(n_steps / per_epoch)
     seconds = loaded + n_steps * costs.step + (n_epochs + 1) * costs.evaluation + FINISHING
     tokens, padded = _tokens(train, config)
     return Estimate(

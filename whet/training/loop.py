@@ -48,13 +48,18 @@ def planned_epochs(n_texts: int, config: TrainConfig) -> int:
     """`epochs`, or 3, or more where small data would give fewer than `min_steps` steps."""
     if config.epochs is not None:
         return config.epochs
-    steps = math.ceil(n_texts / config.batch_size)
-    return max(_EPOCHS, min(math.ceil(config.min_steps / steps), _MOST_EPOCHS))
+    least = math.ceil(config.min_steps / steps_per_epoch(n_texts, config))
+    return max(_EPOCHS, min(least, _MOST_EPOCHS))
+
+
+def steps_per_epoch(n_texts: int, config: TrainConfig) -> int:
+    """The last one may be smaller than the others."""
+    return math.ceil(n_texts / config.batch_size)
 
 
 def plan(n_texts: int, config: TrainConfig) -> Schedule:
     """Every step of the run, before a time limit cuts it."""
-    n_steps = planned_epochs(n_texts, config) * math.ceil(n_texts / config.batch_size)
+    n_steps = planned_epochs(n_texts, config) * steps_per_epoch(n_texts, config)
     return warmup_then_linear(n_steps, config.warmup)
 
 
@@ -76,16 +81,14 @@ def fit(
     Raises NonFiniteLoss at the first loss that is not finite.
     """
     progress = state.progress
-    steps_per_epoch = math.ceil(len(train.store) / config.batch_size)
+    per_epoch = steps_per_epoch(len(train.store), config)
     n_steps = progress.schedule.n_steps
-    n_epochs = math.ceil(n_steps / steps_per_epoch)
+    n_epochs = math.ceil(n_steps / per_epoch)
     emit(TrainingStarted(n_steps, n_epochs, len(train.store), progress.step, progress.seconds))
     pause()
-    while progress.step < progress.schedule.n_steps or progress.epochs_done * steps_per_epoch < progress.step:
+    while progress.step < progress.schedule.n_steps or progress.epochs_done * per_epoch < progress.step:
         epoch = progress.epochs_done + 1
-        done = (
-            progress.step - progress.epochs_done * steps_per_epoch
-        )  # steps of this epoch, in an earlier sitting
+        done = progress.step - progress.epochs_done * per_epoch  # steps of this epoch, in an earlier sitting
         state.model.train()
         for texts in islice(plan_epoch(train.store, config.batch_size, config.seed, epoch), done, None):
             if progress.step >= progress.schedule.n_steps:

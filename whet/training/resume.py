@@ -100,8 +100,8 @@ class Checkpoints:
             shutil.rmtree(path)
 
     def newest(self, restarts: int, say: Callable[[str], None]) -> Found | None:
-        """The newest checkpoint of this attempt that is whole; each damaged one is said in a line and
-        removed."""
+        """The newest checkpoint of this attempt that is whole. Those of an attempt given up are removed, and
+        damaged ones too, with a line each."""
         for folder in _written(self._folder):
             try:
                 found = _checked(folder)
@@ -109,7 +109,7 @@ class Checkpoints:
                     return found
             except (CheckpointError, OSError) as error:
                 say(f"Checkpoint {folder.name} is damaged ({error}) and is left out.")
-                shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
         return None
 
     def restore(self, state: TrainingState, found: Found) -> None:

@@ -1,7 +1,6 @@
 """One process at work on a claimed run folder: train, save now and then, restart once, finish or stop."""
 
 import contextlib
-import math
 import shlex
 import time
 from dataclasses import replace
@@ -18,7 +17,7 @@ from whet.training.doctor import Collapsed, Doctor
 from whet.training.events import Event, Listener, Note
 from whet.training.finish import finish
 from whet.training.listeners import MetricsLog, RunLog, clock
-from whet.training.loop import NonFiniteLoss, fit, plan
+from whet.training.loop import NonFiniteLoss, fit, plan, steps_per_epoch
 from whet.training.prepare import Prepared, Request
 from whet.training.resume import Checkpoints
 from whet.training.state import TrainingState
@@ -58,6 +57,8 @@ class Sitting:
         self._folder.checkpoints.mkdir(exist_ok=True)
         state = self._state(start)
         found = self._checkpoints.newest(self._restarts, self._say)
+        if self._restarts and not self._metrics.aside.exists():  # died while beginning once more
+            self._metrics.set_aside()
         self._metrics.cut(0 if found is None else found.log_bytes)
         if found is None:
             self._say("There is no checkpoint yet, so the run begins anew.")
@@ -211,12 +212,12 @@ class Sitting:
             return None
         train, dev, precision = self._prepared.train, self._prepared.dev, self._prepared.precision
         began = self._request.began - self._elapsed_before
-        steps_per_epoch = math.ceil(len(train.store) / config.batch_size)
+        per_epoch = steps_per_epoch(len(train.store), config)
         if state.progress.step > 0:
-            return TimeLimit(config.time_limit, began, steps_per_epoch)
+            return TimeLimit(config.time_limit, began, per_epoch)
         trial = TrainingState(state.model, state.new, config, RESTING)
         costs = measure(trial, train, dev, config, precision)
-        limit = TimeLimit(config.time_limit, began, steps_per_epoch, costs.evaluation)
+        limit = TimeLimit(config.time_limit, began, per_epoch, costs.evaluation)
         wanted = state.progress.schedule.n_steps
         limit.fit(state.progress, costs, config.warmup)
         fitting = state.progress.schedule.n_steps

@@ -36,18 +36,16 @@ class Costs:
 
     step: float  # seconds of a step of the mean length
     evaluation: float  # seconds of all of dev, once
-    tokens_per_step: float
 
 
 def measure(
     state: TrainingState, train: Examples, dev: Examples | None, config: TrainConfig, precision: str
 ) -> Costs:
-    """Time a few steps and a look at some texts. The state is used up: its schedule is at rest and its
+    """Time a few steps and a look at some texts. The state is at rest (`RESTING`) and is used up: its
     optimiser has seen these steps.
 
     Steps of the first window are taken at even distances of their length, the longest once more before
     them, and a line of seconds over tokens is read at the mean number of tokens."""
-    state.progress.schedule = RESTING
     state.model.train()
     window = list(islice(plan_epoch(train.store, config.batch_size, config.seed, 1), _WINDOW))
     window.sort(key=lambda texts: int(train.store.lengths[texts].sum()))
@@ -63,11 +61,11 @@ def measure(
     step = _on_line(np.array(tokens[1:]), np.array(seconds[1:]), mean_tokens)
     forward = _forward(state, train, window[chosen[len(chosen) // 2]], precision)
     dev_tokens = 0 if dev is None else int(dev.store.ensure().lengths.sum())
-    return Costs(step, forward * dev_tokens, mean_tokens)
+    return Costs(step, forward * dev_tokens)
 
 
 def _on_line(tokens: np.ndarray, seconds: np.ndarray, at: float) -> float:
-    """Least squares, but never less than a step of no tokens costs nothing."""
+    """Least squares; in proportion to the tokens where the line makes no sense."""
     if np.ptp(tokens) == 0:
         return float(np.median(seconds))
     slope, start = np.polyfit(tokens, seconds, 1)
