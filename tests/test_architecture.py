@@ -51,6 +51,7 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("evaluation.py", 5),
     ("export.py", 5),
     ("training/*.py", 6),
+    ("user_model.py", 7),
     ("api.py", 7),
     ("cli/*.py", 7),
     ("__main__.py", 7),

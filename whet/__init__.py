@@ -14,7 +14,6 @@ from whet.version import __version__
 
 if TYPE_CHECKING:
     from whet.api import (
-        Model,
         Run,
         check,
         compare,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from whet.evaluation import Evaluation
     from whet.examples import LabelPrediction
     from whet.training.estimate import Estimate
+    from whet.user_model import Model
 
 __all__ = [
     "Comparison",
@@ -58,6 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Model": "whet.user_model",
     "Comparison": "whet.comparison",
     "Estimate": "whet.training.estimate",
     "Evaluation": "whet.evaluation",

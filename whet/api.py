@@ -2,34 +2,24 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-
-from whet.artifact import load_model, save_model
+from whet.artifact import load_model
 from whet.checkpoints.loading import encoder_from, open_checkpoint
 from whet.checkpoints.locate import locate
 from whet.comparison import METRICS, Comparison, compare_answers
 from whet.config import Cut, make_config
-from whet.data.columns import Columns, infer_columns
 from whet.data.findings import Report
-from whet.data.labels import encode_labels, label_names
-from whet.data.readers import read_split_of
-from whet.data.table import Table
-from whet.data.texts import Texts
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.errors import ConfigError, DataError, UsageError
-from whet.evaluation import Evaluation, evaluate_store
-from whet.examples import LabelPrediction
+from whet.evaluation import Evaluation
 from whet.model import TextEncoder, TextModel, TextRules, start_model
-from whet.predictor import Predictor
 from whet.runs import read_manifest
 from whet.tasks.classification import Classification
-from whet.text.store import TokenStore
 from whet.text.tokens import Tokeniser
 from whet.training.check import check_data
 from whet.training.data import Named
@@ -38,161 +28,9 @@ from whet.training.events import Listener
 from whet.training.listeners import progress
 from whet.training.prepare import Request
 from whet.training.run import resume_training, run_training
+from whet.user_model import Model
 
-Text = str | tuple[str, str]
 _DEFAULT_MODEL = "mini"
-
-
-@final
-class Model:
-    """A fine-tuned model: predict, evaluate, save. Safe to call from several threads."""
-
-    def __init__(self, module: TextModel, precision: str = "float32", name: str | None = None) -> None:
-        """module may be one that your own loop trained, from `load_module`; precision float32 or bf16; name
-        is what `compare` calls it."""
-        self.module = module
-        self.name = name
-        self._predictor = Predictor(module, precision)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """In the order of the logits."""
-        return self._classification.labels
-
-    def predict(self, texts: Iterable[Text], *, logits: bool = False) -> list[LabelPrediction]:
-        """One prediction a text, or (text, pair), in order. Raises DataError for what is neither."""
-        return list(self.stream(texts, logits=logits))
-
-    def stream(
-        self, texts: Iterable[Text | tuple[str, ...]], *, logits: bool = False
-    ) -> Iterator[LabelPrediction]:
-        """As `predict`, a window of some thousand texts at a time, for any number of them."""
-        if isinstance(texts, str):
-            raise DataError("predict takes a list of texts; for one text pass [text].")
-        is_frame = hasattr(texts, "iloc") and hasattr(texts, "columns")  # of pandas
-        is_lists = isinstance(texts, Mapping) and any(isinstance(part, list) for part in texts.values())
-        if is_lists or is_frame or hasattr(texts, "column_names"):
-            raise DataError(
-                "predict takes a list of texts, and a table would give its column names: pass one column, "
-                'as list(table["text"]).'
-            )
-        return self._predictor.predict((self._row(text, i) for i, text in enumerate(texts)), logits)
-
-    def predict_table(
-        self, table: Table, *, text: str | None = None, pair: str | None = None, logits: bool = False
-    ) -> tuple[list[dict[str, Any]], list[LabelPrediction]]:
-        """The rows of a table as dictionaries, and a prediction for each.
-
-        Raises DataError for a missing column."""
-        columns = self._columns(table, text, pair, None, need_label=False)
-        return table.columns.to_pylist(), list(self.stream(Texts(table, columns), logits=logits))
-
-    def evaluate(
-        self, data: Any, *, text: str | None = None, pair: str | None = None, label: str | None = None
-    ) -> Evaluation:
-        """Figures over the labelled rows of `data`, which is anything that `train` takes, with 95% intervals.
-
-        Raises DataError: unreadable, a column that is not there, no labelled row, a label this model does
-        not know."""
-        rows = self._labelled(data, text, pair, label)
-        evaluation, _ = evaluate_store(self._predictor, rows.task, rows.store, rows.targets, rows.source)
-        return replace(evaluation, notes=rows.notes)
-
-    def _labelled(self, data: Any, text: str | None, pair: str | None, label: str | None) -> "_Labelled":
-        """Read what `evaluate` scores; raises what it raises."""
-        table = read_split_of(data, "test", "dev", label=label or self.module.rules.label_column)
-        columns = self._columns(table, text, pair, label, need_label=True)
-        assert columns.label is not None
-        notes = list(columns.notes)
-        task = self._classification
-        numbers = tuple(str(i) for i in range(len(self.labels)))
-        if self.labels == tuple(f"LABEL_{i}" for i in range(len(self.labels))) and set(
-            label_names([table], columns.label)
-        ) <= set(numbers):
-            task = Classification(numbers)
-            notes.append(
-                f"The model's labels have no names; '{columns.label}' holds numbers: matched by number."
-            )
-        targets = encode_labels(table, columns.label, task.labels)
-        if not (targets >= 0).any():
-            raise DataError(
-                f"{table.source}: no row has a label in column '{columns.label}'; there is nothing to score."
-            )
-        rules = self.module.rules
-        texts = Texts(table, columns)
-        store = TokenStore(self.module.tokeniser, texts.some, len(texts), rules.max_length, rules.cut)
-        return _Labelled(table.source, task, store, targets, tuple(notes))
-
-    def _answers(self, rows: "_Labelled") -> tuple[list[str], list[str]]:
-        """The true label and the model's of each labelled row."""
-        logits = self._predictor.logits(rows.store)
-        labelled = rows.targets >= 0
-        true, found = rows.targets[labelled].tolist(), logits[labelled].argmax(axis=1).tolist()
-        return [rows.task.labels[i] for i in true], [rows.task.labels[i] for i in found]
-
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the model as a folder that whet and transformers open; replaces what is there."""
-        target = Path(folder).expanduser()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        save_model(self.module, target)
-
-    def _columns(
-        self, table: Table, text: str | None, pair: str | None, label: str | None, need_label: bool
-    ) -> Columns:
-        """The columns named now, else those of the training data where the table has them, else inferred."""
-        rules = self.module.rules
-        if text is None and pair is None and rules.text_column in table.names:
-            text, pair = rules.text_column, rules.pair_column
-        if label is None and rules.label_column in table.names:
-            label = rules.label_column
-        task = self._classification.name
-        columns = infer_columns(table, task=task, text=text, pair=pair, label=label, need_label=need_label)
-        if text is not None and (label is not None or not need_label):  # nothing was inferred
-            columns = replace(columns, notes=())
-        if rules.text_column is not None and (columns.pair is None) != (rules.pair_column is None):
-            kind = "single texts" if rules.pair_column is None else "pairs of texts"
-            found = columns.text + (f" and {columns.pair}" if columns.pair else " alone")
-            raise DataError(
-                f"{table.source}: the model was trained on {kind}, and here the text is in {found}. "
-                f"Name the columns; there are: {', '.join(table.names)}."
-            )
-        return columns
-
-    def _row(self, text: Any, index: int) -> Sequence[str]:
-        row = (text,) if isinstance(text, str) else text
-        if not (isinstance(row, tuple | list) and all(isinstance(part, str) for part in row)):
-            raise DataError(
-                f"text {index}: expected a string or a pair of strings, found {type(text).__name__}."
-            )
-        try:
-            "".join(row).encode()
-        except UnicodeEncodeError as error:
-            raise DataError(f"text {index}: it is no valid Unicode ({error}); decode it again.") from None
-        rules = self.module.rules
-        wanted = (1, 2) if rules.text_column is None else (2,) if rules.pair_column else (1,)
-        if len(row) not in wanted:
-            kind = (
-                "pairs of texts" if wanted == (2,) else "single texts" if wanted == (1,) else "texts or pairs"
-            )
-            raise DataError(f"text {index}: this model reads {kind}, and this is {len(row)} of them.")
-        return row
-
-    @property
-    def _classification(self) -> Classification:
-        assert isinstance(self.module.task, Classification)
-        return self.module.task
-
-
-@final
-@dataclass(frozen=True)
-class _Labelled:
-    """The rows of one file as a model reads them."""
-
-    source: str
-    task: Classification  # names the model's outputs as the data does
-    store: TokenStore
-    targets: np.ndarray  # (n_rows,) int64, -1 where a row has no label
-    notes: tuple[str, ...]
 
 
 @final
@@ -386,14 +224,14 @@ def compare(
     source = ""
     for name, given in zip(names, models, strict=True):
         opened = given if isinstance(given, Model) else load(given, device=device, precision=precision)
-        rows = opened._labelled(data, text, pair, label)
+        rows = opened.labelled(data, text, pair, label)
         labels, source = labels or rows.task.labels, rows.source
         if set(rows.task.labels) != set(labels):
             raise DataError(
                 f"{names[0]} and {name} know different labels ({', '.join(labels)}; "
                 f"{', '.join(rows.task.labels)}). Compare models of the same labels."
             )
-        labelled, found = opened._answers(rows)
+        labelled, found = opened.answers(rows)
         if answers and labelled != true:
             raise DataError(
                 f"{source}: {names[0]} and {name} read different labels. Name the column with --label."

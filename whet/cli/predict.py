@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, final
 import typer
 
 if TYPE_CHECKING:
-    from whet.api import Model
     from whet.data.columns import Columns
     from whet.data.table import Table
+    from whet.user_model import Model
 
 SHOWN_PLACES = 5
 
@@ -75,15 +75,10 @@ def command(
 
 def _columns(model: "Model", table: "Table", text: str | None, pair: str | None) -> "Columns":
     """The columns of the first rows; the rows that follow must not change them."""
-    from whet.data.columns import infer_columns
     from whet.errors import DataError
 
-    rules = model.module.rules
-    if text is None and pair is None and rules.text_column in table.names:
-        text, pair = rules.text_column, rules.pair_column
-    label = rules.label_column if rules.label_column in table.names else None
     try:
-        return infer_columns(table, text=text, pair=pair, label=label, need_label=False)
+        return model.columns(table, text, pair)
     except DataError as error:  # --text is a text here
         raise DataError(
             str(error).replace("--text", "--text-column").replace("--pair", "--pair-column")
