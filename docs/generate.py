@@ -7,13 +7,15 @@
 
 import contextlib
 import dataclasses
+import importlib
 import inspect
 import io
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import typer
@@ -33,7 +35,7 @@ def reference() -> str:
         "# Reference",
         f"Made by `{COMMAND}` from the code; changes made here by hand are lost.",
         "- [Commands](#commands)\n- [Settings](#settings)\n- [Predictions](#predictions)\n"
-        "- [Figures](#figures)\n- [Public names](#public-names)",
+        "- [Figures](#figures)\n- [Public names](#public-names)\n- [What the verbs give back](#what-the-verbs-give-back)",
         "## Commands",
         *_commands(),
         "## Settings",
@@ -128,13 +130,30 @@ def _rounded(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
 
 
+RESULTS = (
+    "comparison.Comparison",
+    "training.estimate.Estimate",
+    "data.findings.Report",
+    "data.findings.Finding",
+)
+"""What verbs give back and nobody has to import; a name of `whet` each would leave too few for verbs."""
+
+
 def _public_names() -> Iterator[str]:
-    for name in whet.__all__:
-        value = getattr(whet, name)
+    yield from _names(whet, whet.__all__)
+    yield "## What the verbs give back"
+    for path in RESULTS:
+        module, _, name = path.rpartition(".")
+        yield from _names(importlib.import_module(f"whet.{module}"), [name])
+
+
+def _names(home: ModuleType, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        value = getattr(home, name)
         if not callable(value):
-            yield f"### whet.{name}\n\nText: `{value}`."
+            yield f"### {home.__name__}.{name}\n\nText: `{value}`."
             continue
-        yield f"### whet.{name}"
+        yield f"### {home.__name__}.{name}"
         if inspect.isclass(value):
             yield from _class(name, value)
         else:

@@ -25,23 +25,16 @@ if TYPE_CHECKING:
         train,
     )
     from whet.checkpoints.locate import locate
-    from whet.comparison import Comparison
     from whet.config import TrainConfig
-    from whet.data.findings import Finding, Report
     from whet.errors import WhetError
     from whet.evaluation import Evaluation
     from whet.examples import LabelPrediction
-    from whet.training.estimate import Estimate
     from whet.user_model import Model
 
 __all__ = [
-    "Comparison",
-    "Estimate",
     "Evaluation",
-    "Finding",
     "LabelPrediction",
     "Model",
-    "Report",
     "Run",
     "TrainConfig",
     "WhetError",
@@ -59,12 +52,8 @@ __all__ = [
 
 _HOMES = {
     "Model": "whet.user_model",
-    "Comparison": "whet.comparison",
-    "Estimate": "whet.training.estimate",
     "Evaluation": "whet.evaluation",
-    "Finding": "whet.data.findings",
     "LabelPrediction": "whet.examples",
-    "Report": "whet.data.findings",
     "TrainConfig": "whet.config",
     "WhetError": "whet.errors",
     "locate": "whet.checkpoints.locate",
