@@ -35,7 +35,8 @@ def reference() -> str:
         "# Reference",
         f"Made by `{COMMAND}` from the code; changes made here by hand are lost.",
         "- [Commands](#commands)\n- [Settings](#settings)\n- [Predictions](#predictions)\n"
-        "- [Figures](#figures)\n- [Public names](#public-names)\n- [What the verbs give back](#what-the-verbs-give-back)",
+        "- [Figures](#figures)\n- [Public names](#public-names)\n"
+        "- [What the verbs give back](#what-the-verbs-give-back)",
         "## Commands",
         *_commands(),
         "## Settings",

@@ -46,6 +46,7 @@ def _live(case: dict[str, Any]) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.chdir(case["folder"])
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has it ignored
         _plant(case)
         from whet.cli.main import main as whet_main
 
