@@ -5,7 +5,7 @@
     python bench/versus_trainer.py speed build/bench [--on trec mrpc] [--rounds 3] [--seconds 60]
 
 Scores: `whet train --seeds`; whet chooses its epoch on an inner split of train, and each seed touches the
-reported split once, at its end. The interval is Welch's over the seeds of both sides: it holds the luck of the
+reported split once, at its end. The interval is Welch's over both sides' seeds: it holds the luck of the
 seeds, not that of the rows, which are the same for both. What was stopped goes on where it was. Speed:
 alternating runs of one process tree, medians and ratios.
 """
