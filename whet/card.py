@@ -36,7 +36,7 @@ def model_card(
             "| --- | --- | --- | --- |",
             f"| {' | '.join(figures)} |",
             "",
-            "The epoch was chosen by these rows, so expect a little less on new ones.",
+            f"These rows chose the epoch{_fitted(metrics)}, so expect a little less on new ones.",
             "",
         ]
     lines += [
@@ -46,8 +46,15 @@ def model_card(
         'print(model.predict(["..."]))',
         "```",
         "",
-        "transformers opens it too: `pipeline('text-classification', 'FOLDER')`. How texts are cut, and the",
-        "checksums of the files, stand in `whet.json`.",
+        "transformers opens it too: `pipeline('text-classification', 'FOLDER')`; its logits are the same, its",
+        "probabilities are those at temperature 1. Temperature, thresholds and other rules of decision, how texts",
+        "are cut, and the checksums of the files stand in `whet.json`.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _fitted(metrics: Mapping[str, Any]) -> str:
+    """What else they decided."""
+    temperature, rows = (metrics["calibration"][key] for key in ("temperature", "fitted_rows"))
+    return f" and, {rows:,} of them, the temperature of the probabilities ({temperature:.3g})" if rows and temperature != 1 else ""
