@@ -141,7 +141,7 @@ def _task(folder: Path, saved: Mapping[str, Any]) -> Classification:
         task = TASKS[name].from_json(saved["task"])
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise CheckpointError(
-            f"{folder / 'whet.json'}: the task is damaged or was edited ({error}). Copy the model folder again."
+            f"{folder / 'whet.json'}: the task is damaged or badly edited ({error}). Copy the folder again."
         ) from None
     assert isinstance(task, Classification)
     return task

@@ -100,7 +100,7 @@ def confidence_bins(confidence: ArrayLike, is_right: ArrayLike, n_bins: int = N_
 
 
 def error_if_calibrated(bins: Bins, seed: int = 0) -> tuple[float, float]:
-    """What the calibration error of these confidences would be by chance alone: its mean and its 95th percentile.
+    """What the calibration error would be by chance alone: its mean and its 95th percentile.
 
     Were every probability true, so few texts would still show an error. Consistency resampling: Bröcker and
     Smith, "Increasing the reliability of reliability diagrams", Weather and Forecasting 22, 2007;
@@ -110,7 +110,7 @@ def error_if_calibrated(bins: Bins, seed: int = 0) -> tuple[float, float]:
 
 
 def error_interval(bins: Bins, seed: int = 0) -> Interval:
-    """95% interval of the calibration error that endless texts would show in such bins; it holds `bins.error`.
+    """95% interval of the calibration error that endless texts would show in such bins.
 
     The error found is too large on average, because noise counts as error, so it lies high in the interval.
     The interval is every true error under which 2.5% or more of resampled sets show one as small, and as
@@ -162,7 +162,7 @@ def _resampled(bins: Bins, gaps: NDArray[Any], seed: int) -> Floats:
 
 
 def calibration_figures(probabilities: ArrayLike, targets: ArrayLike) -> dict[str, float]:
-    """ece (of the label with the largest probability), brier and nll (nats a text): probabilities (n, n_labels)."""
+    """ece (of the likeliest label), brier and nll (nats): probabilities (n, n_labels), targets (n,)."""
     chances, ids = np.asarray(probabilities), np.asarray(targets)
     return {
         "ece": _top_label_bins(chances, ids).error,

@@ -8,12 +8,17 @@ from whet.version import __version__
 
 
 def model_card(
-    base: str, labels: tuple[str, ...], source: str, metrics: Mapping[str, Any] | None, dev: str
+    base: str,
+    labels: tuple[str, ...],
+    source: str,
+    metrics: Mapping[str, Any] | None,
+    dev: str,
+    choice: str,
 ) -> str:
     """Markdown with the metadata block that model hubs read.
 
     source is the name of the training data; metrics as of `Evaluation`; dev says in words
-    which rows they are about."""
+    which rows they are about, choice what was chosen by them."""
     lines = [
         "---",
         "library_name: transformers",
@@ -36,7 +41,7 @@ def model_card(
             "| --- | --- | --- | --- |",
             f"| {' | '.join(figures)} |",
             "",
-            f"These rows chose the epoch{_fitted(metrics)}, so expect a little less on new ones.",
+            f"{choice}{_fitted(metrics)} So expect a little less on new ones.",
             "",
         ]
     lines += [
@@ -46,15 +51,17 @@ def model_card(
         'print(model.predict(["..."]))',
         "```",
         "",
-        "transformers opens it too: `pipeline('text-classification', 'FOLDER')`; its logits are the same, its",
-        "probabilities are those at temperature 1. Temperature, thresholds and other rules of decision, how texts",
-        "are cut, and the checksums of the files stand in `whet.json`.",
+        "transformers opens it too: `pipeline('text-classification', 'FOLDER')`. The logits are the same, and",
+        "the probabilities those at temperature 1. Decision rules (temperature, thresholds), how texts are",
+        "cut, and the checksums of the files stand in `whet.json`.",
         "",
     ]
     return "\n".join(lines)
 
 
 def _fitted(metrics: Mapping[str, Any]) -> str:
-    """What else they decided."""
+    """What else they decided, in words."""
     temperature, rows = (metrics["calibration"][key] for key in ("temperature", "fitted_rows"))
-    return f" and, {rows:,} of them, the temperature of the probabilities ({temperature:.3g})" if rows and temperature != 1 else ""
+    if temperature == 1:
+        return ""
+    return f" So was the temperature of its probabilities, {temperature:.3g} ({rows:,} rows)."

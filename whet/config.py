@@ -59,21 +59,28 @@ class TrainConfig:
     )
     positive_label: str | None = _setting(None, "the label that binary precision, recall and F1 are about")
     calibrate: Calibrate = _setting(
-        "temperature", "how probabilities are made true on dev: by a temperature that divides the logits, or not"
+        "temperature",
+        "how probabilities are made true on dev: by a temperature that divides the logits, or not",
     )
     threshold: Threshold = _setting(
         "none",
-        "thresholds fitted on dev: the best F1 of each label, or the largest recall with min_precision; of two "
-        "labels that of positive_label, or else of the second",
+        "thresholds fitted on dev: the best F1 of each label, or the largest recall with min_precision; of "
+        "two labels that of positive_label, or else of the second",
     )
     min_precision: float | None = _setting(None, "the precision that threshold=precision asks for", 0.0, 1.0)
     abstain_below: float | None = _setting(
-        None, "give no label where its probability is below this; eval and predict can say otherwise", 0.0, 1.0
+        None,
+        "give no label where its probability is below this; eval and predict can say otherwise",
+        0.0,
+        1.0,
     )
     time_limit: float | None = _setting(
         None, "the run's time, in seconds or as 90s, 10m, 1h30m; the schedule is fitted to it", 1.0
     )
     seed: int = _setting(0, "decides the split, the head's first weights, the order and the dropout masks", 0)
+    split_seed: int | None = _setting(
+        None, "decides the dev rows that are held out; none is seed, or the first of several seeds", 0
+    )
     device: str = _setting("auto", "auto, cpu, cuda, cuda:1 ...")
     precision: Precision = _setting(
         "auto", "auto is bf16 where the processor computes it natively, else float32"

@@ -36,8 +36,8 @@ def confusion_matrix(true: ArrayLike, predicted: ArrayLike, n_labels: int) -> Co
 def answered_confusion(true: ArrayLike, answers: ArrayLike, n_labels: int) -> Counts:
     """As `confusion_matrix`, where an answer may be -1, none: (n_labels, n_labels + 1) int64.
 
-    The last column counts texts without an answer. Every figure here takes such a matrix too: a text without an
-    answer counts as not right, is missed by its label's recall, and lowers no label's precision."""
+    The last column counts texts without an answer. Every figure here takes such a matrix too: a text without
+    an answer counts as not right, is missed by its label's recall, and lowers no label's precision."""
     given = _label_ids(np.asarray(answers) + 1, n_labels + 1, "answers") - 1
     return _confusion(true, np.where(given < 0, n_labels, given), n_labels, n_labels + 1)
 
@@ -186,8 +186,8 @@ def classification_metrics(
     """Every classification metric at once, as plain Python numbers that JSON can hold.
 
     probabilities (n, n_labels), each row summing to 1; true (n,) integers that index `labels`; answers (n,)
-    the predicted ones, -1 for none, which counts as not right. Without answers the predicted label is the most
-    probable one, the first of equals.
+    the predicted ones, -1 for none, which counts as not right. Without answers the predicted label is the
+    most probable one, the first of equals.
 
     Keys: n, accuracy, macro_precision, macro_recall, macro_f1 (over all `labels`), mcc, roc_auc (for two
     labels that of the positive one or else the second; for more the one-vs-rest mean; None where undefined),

@@ -26,7 +26,7 @@ class Predictor:
     precision: str = "float32"
 
     def windows(self, rows: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
-        """Rows as (text,) or (text, pair) -> logits (n_rows, n_outputs) float64 of one window after another."""
+        """Rows as (text,) or (text, pair) -> logits (n_rows, n_outputs) float64, one window after another."""
         rows = iter(rows)
         rules = self.model.rules
         while window := list(islice(rows, _WINDOW)):

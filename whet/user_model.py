@@ -67,9 +67,7 @@ class Model:
         labels every text. label_sets: with each prediction a set that holds the true label with this chance:
         0.8, 0.9 or 0.95. Raises DataError for what is no text, ConfigError for other numbers, or a model
         whose sets were never fitted."""
-        return list(
-            self.stream(texts, logits=logits, abstain_below=abstain_below, label_sets=label_sets)  # type: ignore[arg-type]
-        )
+        return list(self.stream(texts, logits=logits, abstain_below=abstain_below, label_sets=label_sets))
 
     def stream(
         self,
@@ -122,8 +120,8 @@ class Model:
     ) -> Evaluation:
         """Figures over the labelled rows of `data`, which is anything that `train` takes, with 95% intervals.
 
-        abstain_below as of `predict`; a row without an answer counts as not right. Raises DataError: unreadable,
-        a column that is not there, no labelled row, a label this model does not know."""
+        abstain_below as of `predict`; a row without an answer counts as not right. Raises DataError:
+        unreadable, a column that is not there, no labelled row, a label this model does not know."""
         rows = self.labelled(data, text, pair, label)
         task = rows.task.abstaining_below(abstain_below)
         evaluation, _ = evaluate_store(self._predictor, task, rows.store, rows.targets, rows.source)

@@ -57,7 +57,7 @@ def _write_json(
 ) -> None:
     answers = []
     for prediction in predictions:
-        answer = {
+        answer: dict[str, Any] = {
             "label": prediction.label,
             "probability": prediction.probability,
             "probabilities": dict(prediction.probabilities),

@@ -109,9 +109,10 @@ class Classification(Task):
         return classification_intervals(*self._scored(logits, targets))
 
     def trust(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-        """calibration: temperature, fitted_rows, before (at temperature 1) and after, each with ece, brier and
-        nll, and intervals of ece and brier, as of `whet.calibration`. selective: as of `whet.selective`, and
-        answered: what abstaining does. label_sets: one entry a coverage, none where none were fitted."""
+        """calibration: temperature, fitted_rows, before (at temperature 1) and after, each with ece, brier
+        and nll, and intervals of ece and brier, as of `whet.calibration`. selective: as of
+        `whet.selective`, and answered: what abstaining does. label_sets: one entry a coverage, none where
+        none were fitted."""
         chances = self.probabilities(logits)
         best = self.decision.best(chances, self.positive)
         is_right = best == targets

@@ -70,12 +70,12 @@ class Decision:
 
         The largest P(label) / threshold; of two labels the positive one where it reaches its threshold. The
         first of equals."""
-        if self.thresholds is None:
-            return chances.argmax(axis=1)
-        if len(self.thresholds) == 2:
+        if self.thresholds is not None and len(self.thresholds) == 2:
             reached = chances[:, positive] >= _bounds(self.thresholds)[positive]
             return np.where(reached, positive, 1 - positive)
-        return (chances / _bounds(self.thresholds)).argmax(axis=1)
+        scores = chances if self.thresholds is None else chances / _bounds(self.thresholds)
+        best: np.ndarray = scores.argmax(axis=1)
+        return best
 
     def answers(self, chances: np.ndarray, positive: int) -> np.ndarray:
         """As `best`, NO_ANSWER where the rules say to give none: (n, n_labels) -> (n,) int64."""
@@ -121,7 +121,7 @@ class Decision:
             found["quantiles"] = tuple(float(found["quantiles"][f"{c:g}"]) for c in COVERAGES)
         decision = cls(**found)
         numbers = [decision.temperature, *(t for t in decision.thresholds or () if t is not None)]
-        if not all(isinstance(number, int | float) and 0 < number < math.inf for number in numbers):
+        if not all(0 < number < math.inf for number in numbers):
             raise ValueError(f"temperature and thresholds must be above 0: {numbers}")
         return decision
 

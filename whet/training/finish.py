@@ -10,6 +10,7 @@ from whet.card import model_card
 from whet.config import TrainConfig
 from whet.data.writing import open_writer
 from whet.evaluation import evaluate_logits, evaluate_store
+from whet.model import TextModel
 from whet.predictor import Predictor
 from whet.runs import RunFolder
 from whet.training.data import examples
@@ -20,33 +21,47 @@ from whet.training.state import TrainingState
 def finish(
     base: str, prepared: Prepared, state: TrainingState, folder: RunFolder, config: TrainConfig
 ) -> dict[str, Any]:
-    """Fit the decision rules on dev, score the kept epoch and write the model; -> what the manifest gains. No
-    step can follow: the kept weights stand in the model from here on."""
+    """Score the kept epoch and write the model; -> what the manifest gains. No step can follow: the kept
+    weights stand in the model from here on."""
     assert state.best is not None
     state.model.load_state_dict(state.best)
-    data, progress, dev = prepared.data, state.progress, prepared.dev
-    predictor = Predictor(state.model.eval())
+    progress = state.progress
     results: dict[str, Any] = {
         "best_epoch": progress.best_epoch,
         "steps": progress.step,
         "training_tokens": progress.n_tokens,
         "training_seconds": progress.seconds,
     }
-    if data.dev is None or dev is None:
-        task = prepared.task.fitted(np.empty((0, prepared.task.n_outputs)), np.empty(0, np.int64), config)
-    else:
-        logits, labelled = predictor.logits(dev.store), dev.targets >= 0
-        task = prepared.task.fitted(logits[labelled], dev.targets[labelled], config)
-        results["dev"] = evaluate_logits(task, logits, dev.targets, data.dev.table.source).metrics
+    choice = "The epoch was chosen by these rows."
+    figures, sums = score_and_save(base, prepared, state.model, folder, config, choice)
+    return {"results": results | figures, "sha256": sums}
+
+
+def score_and_save(
+    base: str, prepared: Prepared, model: TextModel, folder: RunFolder, config: TrainConfig, choice: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Decision rules fitted on dev, figures on dev and test, dev's predictions, and the model with its card.
+
+    choice says for the card what dev was used for; -> figures by split with the rules, and sha256 of the
+    model's files."""
+    data = prepared.data
+    predictor = Predictor(model.eval())
+    part, dev = data.dev, prepared.dev
+    logits, targets = np.empty((0, prepared.task.n_outputs)), np.empty(0, np.int64)
+    if dev is not None:
+        logits, targets = predictor.logits(dev.store), dev.targets
+    task = prepared.task.fitted(logits[targets >= 0], targets[targets >= 0], config)
+    model.task = task
+    figures: dict[str, Any] = {"decision": task.to_json()["decision"]}
+    if part is not None:
+        figures["dev"] = evaluate_logits(task, logits, targets, part.table.source).metrics
         with open_writer(folder.dev_predictions, data.labels) as write:
-            write(data.dev.table.take(data.dev.rows).columns.to_pylist(), task.decode(logits))
-    state.model.task = task
-    results["decision"] = task.to_json()["decision"]
+            write(part.table.take(part.rows).columns.to_pylist(), task.decode(logits))
     if data.test is not None:
         test = examples(data.test, data.columns, prepared.tokeniser, prepared.rules)
         evaluation, _ = evaluate_store(predictor, task, test.store, test.targets, data.test.table.source)
-        results["test"] = evaluation.metrics
+        figures["test"] = evaluation.metrics
     source = Path(data.train.table.source).name
     dev_name = "held out" if data.dev_is_held_out else "dev"
-    card = model_card(base, data.labels, source, results.get("dev"), dev_name)
-    return {"results": results, "sha256": save_model(state.model, folder.model, card)}
+    card = model_card(base, data.labels, source, figures.get("dev"), dev_name, choice)
+    return figures, save_model(model, folder.model, card)

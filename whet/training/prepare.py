@@ -36,6 +36,7 @@ class Request:
     model: str = "mini"
     out: str | None = None
     overwrite: bool = False
+    seeds: int = 1  # runs, from config.seed on
     began: float = field(default_factory=time.monotonic)  # for the time limit
 
 
@@ -83,8 +84,8 @@ def prepare(request: Request, say: Say) -> Prepared:
     data = read_training_data(request.named, config, say)
     if data.dev is None and config.threshold != "none":
         raise ConfigError(
-            f"threshold={config.threshold}: thresholds are fitted on dev rows, and there are none. Name a dev "
-            "file, or let dev_fraction hold some out."
+            f"threshold={config.threshold}: thresholds are fitted on dev rows, and there are none. Name a "
+            "dev file, or let dev_fraction hold some out."
         )
     warn_before_training(data, request.named, say)
     location = locate(request.model)
