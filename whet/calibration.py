@@ -21,7 +21,7 @@ N_BINS: Final = 15  # Guo et al., ICML 2017
 PRIOR_SD: Final = 0.5  # of log T: a temperature beyond 0.37 to 2.7 needs rows that show it
 _LOWEST, _HIGHEST = math.log(0.02), math.log(50.0)  # of log T; what the prior leaves is far inside
 _N_DRAWS = 2000
-_HALVINGS = 14
+_HALVINGS = 10
 
 
 def softmax(logits: ArrayLike, temperature: float = 1.0) -> Floats:
@@ -124,7 +124,7 @@ def error_interval(bins: Bins, seed: int = 0) -> Interval:
         return float(low), float(high)
 
     low = 0.0 if tails(0.0)[1] >= found else _border(lambda error: tails(error)[1] < found, 0.0, found)
-    high = _border(lambda error: tails(error)[0] <= found, 0.0, 1.0)
+    high = _border(lambda error: tails(error)[0] <= found, found, 1.0)
     return [min(low, found), max(high, found)]
 
 

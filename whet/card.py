@@ -51,9 +51,9 @@ def model_card(
         'print(model.predict(["..."]))',
         "```",
         "",
-        "transformers opens it too: `pipeline('text-classification', 'FOLDER')`. The logits are the same, and",
-        "the probabilities those at temperature 1. Decision rules (temperature, thresholds), how texts are",
-        "cut, and the checksums of the files stand in `whet.json`.",
+        "transformers opens it too: `pipeline('text-classification', 'FOLDER')`. Logits are the same there,",
+        "probabilities those at temperature 1. Decision rules (temperature, thresholds), how texts are cut,",
+        "and the checksums of the files stand in `whet.json`.",
         "",
     ]
     return "\n".join(lines)
@@ -64,4 +64,4 @@ def _fitted(metrics: Mapping[str, Any]) -> str:
     temperature, rows = (metrics["calibration"][key] for key in ("temperature", "fitted_rows"))
     if temperature == 1:
         return ""
-    return f" So was the temperature of its probabilities, {temperature:.3g} ({rows:,} rows)."
+    return f" The temperature of its probabilities ({temperature:.3g}) was fitted on {rows:,} of them."

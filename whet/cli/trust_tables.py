@@ -19,7 +19,8 @@ def print_trust(metrics: Mapping[str, Any]) -> None:
     _print_answered(out, metrics["selective"]["answered"], metrics["n"])
     rows = metrics["calibration"]["fitted_rows"]
     if rows:
-        out.print(f"What is fitted was fitted on {rows:,} dev rows. On those rows this looks too good.")
+        what = "Temperature and label sets" if metrics["calibration"]["temperature"] != 1 else "Label sets"
+        out.print(f"{what} were fitted on {rows:,} dev rows, and on those rows look too good.")
 
 
 def print_decision(results: Mapping[str, Any]) -> None:
@@ -66,8 +67,9 @@ def _print_calibration(out: Console, metrics: Mapping[str, Any]) -> None:
 
 def _print_levels(out: Console, selective: Mapping[str, Any], sets: list[Mapping[str, Any]]) -> None:
     """The surest rows, and label sets beside them where there are some."""
-    more = ("label sets hold", "95% interval", "labels a set") if sets else ()
-    table = plain_table("", "accuracy of the surest", "95% interval", "from P", *more)
+    out.print("The surest 80, 90 and 95% of these rows" + (", and the label sets for each:" if sets else ":"))
+    more = ("sets hold", "95% interval", "labels") if sets else ()
+    table = plain_table("", "accuracy", "95% interval", "from P", *more)
     for i, one in enumerate(selective["at"]):
         row = [figure(one["accuracy"]), interval(one["interval"]), f"{one['confidence']:.2f}"]
         if sets:
