@@ -37,6 +37,8 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("data/*.py", 1),
     ("metrics.py", 1),
     ("intervals.py", 1),
+    ("calibration.py", 1),
+    ("selective.py", 1),
     ("comparison.py", 1),
     ("demo_data/__init__.py", 1),
     ("encoder/*.py", 2),

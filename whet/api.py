@@ -199,10 +199,16 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
     return Model(module.double() if computing_in == "float64" else module, computing_in, os.fspath(path))
 
 
-def evaluate(model: str | os.PathLike[str] | Model, data: Any, **columns: str | None) -> Evaluation:
+def evaluate(
+    model: str | os.PathLike[str] | Model,
+    data: Any,
+    *,
+    abstain_below: float | None = None,
+    **columns: str | None,
+) -> Evaluation:
     """`Model.evaluate` of a model, or of the folder of one."""
     opened = model if isinstance(model, Model) else load(model)
-    return opened.evaluate(data, **columns)
+    return opened.evaluate(data, abstain_below=abstain_below, **columns)
 
 
 def compare(
@@ -250,7 +256,10 @@ def compare(
                 f"{source}: {names[0]} and {name} read different labels. Name the column with --label."
             )
         true = labelled
-        answers[name] = [labels.index(answer) for answer in found]
+        answers[name] = [-1 if answer is None else labels.index(answer) for answer in found]
+        n_silent = found.count(None)
+        if n_silent:
+            notes.append(f"{name} gives no answer to {n_silent:,} of these rows; each counts as not right.")
         notes += [f"{name}: {note}" for note in rows.notes]
     ids = [labels.index(name) for name in true]
     return replace(compare_answers(source, ids, answers, len(labels), metric), notes=tuple(notes))

@@ -19,7 +19,7 @@ class Evaluation:
     source: str
     n_rows: int  # labelled rows, the ones the figures are about
     n_unlabelled: int
-    metrics: Mapping[str, Any]  # see `whet.metrics.classification_metrics`; intervals: `whet.intervals`
+    metrics: Mapping[str, Any]  # figures, "intervals" under their names, and the blocks of `Task.trust`
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -40,7 +40,12 @@ def evaluate_store(
     targets (n_texts,) int64, -1 where a text has no label; at least one has one. The task names the
     model's outputs as the data does."""
     logits = predictor.logits(store)
+    return evaluate_logits(task, logits, targets, source), logits
+
+
+def evaluate_logits(task: Task, logits: np.ndarray, targets: np.ndarray, source: str) -> Evaluation:
+    """As `evaluate_store`, from logits (n_texts, n_outputs)."""
     labelled = targets >= 0
-    metrics = task.metrics(logits[labelled], targets[labelled])
-    metrics["intervals"] = task.intervals(logits[labelled], targets[labelled])
-    return Evaluation(source, int(labelled.sum()), int((~labelled).sum()), metrics), logits
+    rows = logits[labelled], targets[labelled]
+    metrics = task.metrics(*rows) | {"intervals": task.intervals(*rows)} | task.trust(*rows)
+    return Evaluation(source, int(labelled.sum()), int((~labelled).sum()), metrics)

@@ -53,12 +53,29 @@ class Model:
         """In the order of the logits."""
         return self._classification.labels
 
-    def predict(self, texts: Iterable[Text], *, logits: bool = False) -> list[LabelPrediction]:
-        """One prediction a text, or (text, pair), in order. Raises DataError for what is neither."""
-        return list(self.stream(texts, logits=logits))
+    def predict(
+        self,
+        texts: Iterable[Text],
+        *,
+        logits: bool = False,
+        abstain_below: float | None = None,
+        label_sets: float | None = None,
+    ) -> list[LabelPrediction]:
+        """One prediction a text, or (text, pair), in order.
+
+        abstain_below: no label (None) where its probability is below, in place of the model's own bound; 0
+        labels every text. label_sets: with each prediction a set that holds the true label with this chance:
+        0.8, 0.9 or 0.95. Raises DataError for what is no text, ConfigError for other numbers, or a model
+        whose sets were never fitted."""
+        return list(self.stream(texts, logits=logits, abstain_below=abstain_below, label_sets=label_sets))
 
     def stream(
-        self, texts: Iterable[Text | tuple[str, ...]], *, logits: bool = False
+        self,
+        texts: Iterable[Text | tuple[str, ...]],
+        *,
+        logits: bool = False,
+        abstain_below: float | None = None,
+        label_sets: float | None = None,
     ) -> Iterator[LabelPrediction]:
         """As `predict`, a window of some thousand texts at a time, for any number of them."""
         if isinstance(texts, str):
@@ -70,26 +87,44 @@ class Model:
                 "predict takes a list of texts, and a table would give its column names: pass one column, "
                 'as list(table["text"]).'
             )
-        return self._predictor.predict((self._row(text, i) for i, text in enumerate(texts)), logits)
+        task = self._classification.abstaining_below(abstain_below)
+        task.decode(np.empty((0, task.n_outputs)), coverage=label_sets)  # raises now, not with the first text
+        windows = self._predictor.windows(self._row(text, i) for i, text in enumerate(texts))
+        return (found for window in windows for found in task.decode(window, logits, label_sets))
 
     def predict_table(
-        self, table: Table, *, text: str | None = None, pair: str | None = None, logits: bool = False
+        self,
+        table: Table,
+        *,
+        text: str | None = None,
+        pair: str | None = None,
+        logits: bool = False,
+        abstain_below: float | None = None,
+        label_sets: float | None = None,
     ) -> tuple[list[dict[str, Any]], list[LabelPrediction]]:
-        """The rows of a table as dictionaries, and a prediction for each.
+        """The rows of a table as dictionaries, and a prediction for each, as of `predict`.
 
         Raises DataError for a missing column."""
-        columns = self.columns(table, text, pair)
-        return table.columns.to_pylist(), list(self.stream(Texts(table, columns), logits=logits))
+        texts = Texts(table, self.columns(table, text, pair))
+        found = self.stream(texts, logits=logits, abstain_below=abstain_below, label_sets=label_sets)
+        return table.columns.to_pylist(), list(found)
 
     def evaluate(
-        self, data: Any, *, text: str | None = None, pair: str | None = None, label: str | None = None
+        self,
+        data: Any,
+        *,
+        text: str | None = None,
+        pair: str | None = None,
+        label: str | None = None,
+        abstain_below: float | None = None,
     ) -> Evaluation:
         """Figures over the labelled rows of `data`, which is anything that `train` takes, with 95% intervals.
 
-        Raises DataError: unreadable, a column that is not there, no labelled row, a label this model does
-        not know."""
+        abstain_below as of `predict`; a row without an answer counts as not right. Raises DataError:
+        unreadable, a column that is not there, no labelled row, a label this model does not know."""
         rows = self.labelled(data, text, pair, label)
-        evaluation, _ = evaluate_store(self._predictor, rows.task, rows.store, rows.targets, rows.source)
+        task = rows.task.abstaining_below(abstain_below)
+        evaluation, _ = evaluate_store(self._predictor, task, rows.store, rows.targets, rows.source)
         return replace(evaluation, notes=rows.notes)
 
     def labelled(self, data: Any, text: str | None, pair: str | None, label: str | None) -> Labelled:
@@ -103,7 +138,7 @@ class Model:
         if self.labels == tuple(f"LABEL_{i}" for i in range(len(self.labels))) and set(
             label_names([table], columns.label)
         ) <= set(numbers):
-            task = Classification(numbers)
+            task = replace(task, labels=numbers)
             notes.append(
                 f"The model's labels have no names; '{columns.label}' holds numbers: matched by number."
             )
@@ -117,12 +152,11 @@ class Model:
         store = TokenStore(self.module.tokeniser, texts.some, len(texts), rules.max_length, rules.cut)
         return Labelled(table.source, task, store, targets, tuple(notes))
 
-    def answers(self, rows: Labelled) -> tuple[list[str], list[str]]:
-        """The true label and the model's of each labelled row."""
+    def answers(self, rows: Labelled) -> tuple[list[str], list[str | None]]:
+        """The true label and the model's of each labelled row; None where it gives no answer."""
         logits = self._predictor.logits(rows.store)
         labelled = rows.targets >= 0
-        true, found = rows.targets[labelled].tolist(), logits[labelled].argmax(axis=1).tolist()
-        return [rows.task.labels[i] for i in true], [rows.task.labels[i] for i in found]
+        return [rows.task.labels[i] for i in rows.targets[labelled]], rows.task.answers(logits[labelled])
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model as a folder that whet and transformers open; replaces what is there."""

@@ -97,6 +97,7 @@ def command(
 
     from whet import api
     from whet.cli.tables import print_estimate, print_training
+    from whet.cli.trust_tables import print_decision
 
     named: dict[str, Any] = {
         "dev": dev,
@@ -116,4 +117,5 @@ def command(
     run = api.train(
         file, out=out, overwrite=overwrite, resume=resume, quiet=quiet, began=began, **named, **settings
     )
+    print_decision(run.manifest["results"])
     print_training(run.folder, run.manifest)
