@@ -183,13 +183,16 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
     computing_in = resolve_precision(precision, place)
     location = locate(os.fspath(path))
     module = load_model(location.folder, location.name).to(place)
-    return Model(module.double() if computing_in == "float64" else module, computing_in, os.fspath(path))
+    module = module.double() if computing_in == "float64" else module
+    return Model(module, computing_in, os.fspath(path), location.folder)
 
 
-def evaluate(model: str | os.PathLike[str] | Model, data: Any, **columns: str | None) -> Evaluation:
+def evaluate(
+    model: str | os.PathLike[str] | Model, data: Any, *, slices: Sequence[str] = (), **columns: str | None
+) -> Evaluation:
     """`Model.evaluate` of a model, or of the folder of one."""
     opened = model if isinstance(model, Model) else load(model)
-    return opened.evaluate(data, **columns)
+    return opened.evaluate(data, slices=slices, **columns)
 
 
 def compare(
