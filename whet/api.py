@@ -17,6 +17,7 @@ from whet.data.findings import Report
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.errors import ConfigError, DataError, UsageError
 from whet.evaluation import Evaluation
+from whet.ledger import Ledger, look_together
 from whet.model import TextEncoder, TextModel, TextRules, start_model
 from whet.runs import read_manifest
 from whet.tasks.classification import Classification
@@ -237,7 +238,8 @@ def compare(
     true: list[str] = []
     answers: dict[str, list[int]] = {}
     notes: list[str] = []
-    source = ""
+    ledgers: dict[str, Ledger] = {}
+    source = fingerprint = ""
     for name, given in zip(names, models, strict=True):
         opened = given if isinstance(given, Model) else load(given, device=device, precision=precision)
         rows = opened.labelled(data, text, pair, label)
@@ -255,8 +257,13 @@ def compare(
         true = labelled
         answers[name] = [labels.index(answer) for answer in found]
         notes += [f"{name}: {note}" for note in rows.notes]
+        fingerprint = fingerprint or rows.table.fingerprint()
+        ledgers |= {} if opened.ledger is None else {name: opened.ledger}
     ids = [labels.index(name) for name in true]
-    return replace(compare_answers(source, ids, answers, len(labels), metric), notes=tuple(notes))
+    comparison = compare_answers(source, ids, answers, len(labels), metric)
+    found_by = {score.model: {metric: score.value} for score in comparison.models}
+    notes += look_together(ledgers, "compare", source, fingerprint, len(true), found_by)
+    return replace(comparison, notes=tuple(notes))
 
 
 def load_encoder(

@@ -2,11 +2,12 @@
 
 A cut parts the rows by length, by true label or by the values of a column. A slice is worse than the rest
 where Fisher's exact test says so: one-sided, because nothing else is warned of, and with Holm's correction
-over all slices of the table. So of models that are equally good everywhere at most 5% get any warning.
+over all slices that are tested. So of models that are equally good everywhere at most 5% get any warning.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from typing import Any, Final, Literal, final
 
 import numpy as np
@@ -22,6 +23,7 @@ from whet.intervals import LEVEL, Interval, wilson
 
 MOST_VALUES: Final = 50  # of a column that become slices of their own
 MOST_NUMBERS: Final = 20  # different numbers; with more a column is cut at its quartiles
+LEAST_ROWS: Final = 5  # of a slice that is tested: fewer say nothing, and would cost the others their power
 NO_VALUE: Final = "(none)"
 
 Kind = Literal["length", "label", "column"]
@@ -43,7 +45,7 @@ class Cut:
 @final
 @dataclass(frozen=True)
 class Slice:
-    """Some of the rows, beside all the others. What there are no other rows for is None."""
+    """Some of the rows, beside all the others; a difference is None where there are no others."""
 
     kind: Kind
     column: str | None
@@ -53,8 +55,8 @@ class Slice:
     interval: Interval  # 95%, Wilson's
     rest_accuracy: float | None
     difference: float | None  # accuracy minus that of the rest
-    p: float | None  # Fisher's exact test that the slice is no worse than the rest, one-sided
-    p_holm: float | None  # over all slices of the table
+    p: float | None  # Fisher's, one-sided; None of fewer than 5 rows, which are not tested
+    p_holm: float | None  # over all slices that are tested
     warning: str | None  # one sentence, where the slice is worse than the rest
 
     @property
@@ -126,39 +128,39 @@ def cut_by_column(table: Table, column: str, rows: Int64s) -> Cut:
 def slice_rows(cuts: Sequence[Cut], is_right: npt.NDArray[np.bool_]) -> tuple[Slice, ...]:
     """The slices of all cuts that have rows: is_right (n_rows,) says which rows were answered rightly.
 
-    Worst first: those that are most surely worse than the rest, so that a slice of two rows does not stand
-    before one of two hundred. Slices without other rows come last."""
+    Worst first: those that are most surely worse than the rest, so that a slice of six rows does not stand
+    before one of six hundred. Slices that are not tested come last."""
     n, n_right = len(is_right), int(is_right.sum())
-    found = []
+    found: list[tuple[Cut, str, int, int]] = []
     for cut in cuts:
-        sizes = np.bincount(cut.codes, minlength=len(cut.names))
-        hits = np.bincount(cut.codes[is_right], minlength=len(cut.names))
-        for i in np.flatnonzero(sizes).tolist():
-            found.append((cut, cut.names[i], int(sizes[i]), int(hits[i])))
-    p_values = [fisher(hits, size, n_right - hits, n - size) for _, _, size, hits in found]
-    adjusted = iter(holm([p for p in p_values if p is not None]))
-    n_tested = sum(p is not None for p in p_values)
+        sizes = np.bincount(cut.codes, minlength=len(cut.names)).tolist()
+        right = np.bincount(cut.codes[is_right], minlength=len(cut.names)).tolist()
+        found += [one for one in zip(repeat(cut), cut.names, sizes, right, strict=False) if one[2]]
+    tested = [i for i, (_, _, size, _) in enumerate(found) if LEAST_ROWS <= size < n]
+    hits_of, sizes_of = (np.array([found[i][place] for i in tested], np.int64) for place in (3, 2))
+    p_values = fisher(hits_of, sizes_of, n_right, n)
+    adjusted = dict(zip(tested, zip(p_values, holm(p_values), strict=True), strict=True))
     slices = []
-    for (cut, name, size, hits), p in zip(found, p_values, strict=True):
-        share, interval = hits / size, wilson(hits, size)
+    for i, (cut, name, size, hits) in enumerate(found):
+        interval = wilson(hits, size)
         assert interval is not None
-        rest = difference = p_holm = None
-        if p is not None:
-            rest, p_holm = (n_right - hits) / (n - size), next(adjusted)
-            difference = share - rest
-        one = Slice(cut.kind, cut.column, name, size, share, interval, rest, difference, p, p_holm, None)
-        slices.append(_worded(one, n_tested))
+        rest = None if size == n else (n_right - hits) / (n - size)
+        difference = None if rest is None else hits / size - rest
+        p, p_holm = adjusted.get(i, (None, None))
+        one = Slice(
+            cut.kind, cut.column, name, size, hits / size, interval, rest, difference, p, p_holm, None
+        )
+        slices.append(_worded(one, len(tested)))
     return tuple(sorted(slices, key=lambda one: (one.p is None, one.p or 0.0, one.accuracy)))
 
 
-def fisher(hits: int, n: int, other_hits: int, other_n: int) -> float | None:
-    """How likely so few hits of n are, where those beside them are as likely to be hits; None without others.
+def fisher(hits: Int64s, sizes: Int64s, n_right: int, n: int) -> list[float]:
+    """How likely it is that a slice has so few hits, if it is as good as the rest: hits, sizes (n_slices,).
 
-    Fisher's exact test, one-sided: the lower tail of the hypergeometric distribution;
-    scipy's `fisher_exact(..., alternative="less")`."""
-    if other_n == 0:
-        return None
-    return min(1.0, float(scipy.stats.hypergeom.cdf(hits, n + other_n, hits + other_hits, n)))
+    Fisher's exact test, one-sided, of hits in size against n_right - hits in n - size: the lower tail of the
+    hypergeometric distribution; scipy's `fisher_exact(..., alternative="less")`."""
+    p_values: list[float] = np.minimum(scipy.stats.hypergeom.cdf(hits, n, n_right, sizes), 1.0).tolist()
+    return p_values
 
 
 def _worded(one: Slice, n_tested: int) -> Slice:

@@ -118,7 +118,7 @@ class Model:
                 "eval", rows.source, rows.table.fingerprint(), evaluation.n_rows, evaluation.metrics
             )
             look = seen.number
-            notes += seen.notes
+            notes += [*seen.notes, *([] if seen.beside is None else [seen.beside])]
         return replace(evaluation, slices=slice_rows(cuts, is_right), look=look, notes=tuple(notes))
 
     def labelled(self, data: Any, text: str | None, pair: str | None, label: str | None) -> Labelled:

@@ -7,6 +7,7 @@ from whet.artifact import save_model
 from whet.card import model_card
 from whet.data.writing import open_writer
 from whet.evaluation import Evaluation, evaluate_store
+from whet.ledger import Ledger
 from whet.model import TextModel
 from whet.predictor import Predictor
 from whet.runs import RunFolder
@@ -45,10 +46,12 @@ def score_and_save(
         figures["dev"] = dev.metrics
     if data.test is not None:
         test = examples(data.test, data.columns, prepared.tokeniser, prepared.rules)
-        evaluation, _ = evaluate_store(
-            predictor, prepared.task, test.store, test.targets, data.test.table.source
-        )
+        test_table = data.test.table
+        evaluation, _ = evaluate_store(predictor, prepared.task, test.store, test.targets, test_table.source)
         figures["test"] = evaluation.metrics
+        Ledger(folder.path).record(
+            "train --test", test_table.source, test_table.fingerprint(), evaluation.n_rows, evaluation.metrics
+        )
     source = Path(data.train.table.source).name
     dev_name = "held out" if data.dev_is_held_out else "dev"
     card = model_card(base, data.labels, source, None if dev is None else dev.metrics, dev_name, choice)
