@@ -67,9 +67,7 @@ class Slice:
 
     def to_json(self) -> dict[str, Any]:
         """An entry of `slices` in `whet eval --json`."""
-        found = asdict(self)
-        found["rows"] = found.pop("n_rows")
-        return found
+        return {"rows" if name == "n_rows" else name: value for name, value in asdict(self).items()}
 
 
 def cut_by_length(lengths: Int64s) -> Cut:
