@@ -38,6 +38,7 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("metrics.py", 1),
     ("intervals.py", 1),
     ("comparison.py", 1),
+    ("label_errors.py", 1),
     ("demo_data/__init__.py", 1),
     ("encoder/*.py", 2),
     ("checkpoints/**.py", 3),
