@@ -95,6 +95,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    seeds: int | None = None,
     quiet: bool = False,
     listeners: Sequence[Listener] = (),
     began: float | None = None,
@@ -105,6 +106,7 @@ def train(
     data, dev, test: a file (CSV, TSV, JSON lines, Parquet), a GLUE task folder, a saved `datasets` folder,
     "hf:owner/name[:config]", a pandas DataFrame, a dictionary of lists, or (texts, labels).
     settings are the fields of `whet.config.TrainConfig`: `epochs=5`, `learning_rate=3e-5`, `seed=1` ...
+    seeds trains so often, from `seed` on, each a full run in `out`/seeds; the best on dev is the model.
     resume goes on with the run in `out` (or the newest of this data), with the settings it was begun with;
     data may then be None where it came from files. began is when the time limit began to run, as of
     `time.monotonic`, where that is earlier than this call.
@@ -116,13 +118,14 @@ def train(
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
         out=None if out is None else os.fspath(out),
         overwrite=overwrite,
+        seeds=_n_seeds(seeds),
         began=time.monotonic() if began is None else began,
     )
     if resume and overwrite:
         raise UsageError("resume goes on with a run and overwrite replaces it. Choose one of the two.")
     with _listening(quiet, listeners) as listen:
         if resume:
-            named = {"task": task, "text": text, "pair": pair, "label": label, "model": model}
+            named = {"task": task, "text": text, "pair": pair, "label": label, "model": model, "seeds": seeds}
             given = settings | {name: value for name, value in named.items() if value is not None}
             folder = resume_training(request, given, listen)
         else:
@@ -140,6 +143,7 @@ def estimate(
     pair: str | None = None,
     label: str | None = None,
     model: str | os.PathLike[str] | None = None,
+    seeds: int | None = None,
     quiet: bool = False,
     began: float | None = None,
     **settings: Any,
@@ -151,10 +155,19 @@ def estimate(
         named=Named(data, dev, test, task, text, pair, label),
         config=make_config(settings),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
+        seeds=_n_seeds(seeds),
         began=time.monotonic() if began is None else began,
     )
     with _listening(quiet, ()) as listen:
         return estimate_training(request, listen)
+
+
+def _n_seeds(seeds: int | None) -> int:
+    if seeds is None:
+        return 1
+    if seeds < 1:
+        raise ConfigError(f"seeds={seeds}: must be a whole number from 1 up.")
+    return seeds
 
 
 @contextmanager

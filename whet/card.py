@@ -8,12 +8,17 @@ from whet.version import __version__
 
 
 def model_card(
-    base: str, labels: tuple[str, ...], source: str, metrics: Mapping[str, Any] | None, dev: str
+    base: str,
+    labels: tuple[str, ...],
+    source: str,
+    metrics: Mapping[str, Any] | None,
+    dev: str,
+    choice: str,
 ) -> str:
     """Markdown with the metadata block that model hubs read.
 
     source is the name of the training data; metrics as of `Evaluation`; dev says in words
-    which rows they are about."""
+    which rows they are about, choice what was chosen by them."""
     lines = [
         "---",
         "library_name: transformers",
@@ -36,7 +41,7 @@ def model_card(
             "| --- | --- | --- | --- |",
             f"| {' | '.join(figures)} |",
             "",
-            "The epoch was chosen by these rows, so expect a little less on new ones.",
+            f"{choice} So expect a little less on new ones.",
             "",
         ]
     lines += [

@@ -60,6 +60,9 @@ class TrainConfig:
         None, "the run's time, in seconds or as 90s, 10m, 1h30m; the schedule is fitted to it", 1.0
     )
     seed: int = _setting(0, "decides the split, the head's first weights, the order and the dropout masks", 0)
+    split_seed: int | None = _setting(
+        None, "decides the dev rows that are held out; none is seed, or the first of several seeds", 0
+    )
     device: str = _setting("auto", "auto, cpu, cuda, cuda:1 ...")
     precision: Precision = _setting(
         "auto", "auto is bf16 where the processor computes it natively, else float32"

@@ -40,6 +40,10 @@ def print_training(folder: Path, manifest: Mapping[str, Any]) -> None:
     out = console()
     results = manifest["results"]
     splits = [split for split in ("dev", "test") if split in results]
+    if "seeds" in results:
+        for split in splits:
+            out.print(_seeds(results["seeds"], split))
+        out.print("The model that was chosen:")
     if splits:
         out.print(_headlines({split: results[split] for split in splits}))
     out.print(f"Model: {folder / 'model'} (whet and transformers open it)")
@@ -57,7 +61,8 @@ def print_estimate(estimate: Estimate) -> None:
     real, padded = estimate.tokens_per_epoch, estimate.padded_tokens_per_epoch
     saved = 1 - real / padded
     epochs = "1 epoch" if estimate.n_epochs == 1 else f"{estimate.n_epochs} epochs"
-    out.print(f"Steps:   {estimate.n_steps:,} ({epochs} of {estimate.n_rows:,} texts)")
+    runs = f", {estimate.n_runs} times" if estimate.n_runs > 1 else ""
+    out.print(f"Steps:   {estimate.n_steps:,} ({epochs} of {estimate.n_rows:,} texts){runs}")
     out.print(
         f"Tokens:  {real:,} an epoch; padded batches would have {padded:,}, so packing saves {saved:.0%}"
     )
@@ -120,6 +125,21 @@ def _headlines(results: Mapping[str, Mapping[str, Any]]) -> Table:
     table.add_row("rows", *(f"{metrics['n']:,}" for metrics in results.values()))
     for name in ("accuracy", "macro F1", "MCC", "loss"):
         table.add_row(name, *(with_interval(metrics, _FIGURES[name]) for metrics in results.values()))
+    return table
+
+
+def _seeds(seeds: Mapping[str, Any], split: str) -> Table:
+    """A row a seed, then what they have in common."""
+    names = ("accuracy", "macro F1", "MCC", "loss")
+    table = _table(split, *names)
+    for name, run in seeds["runs"].items():
+        table.add_row(name, *(_figure(run[split][_FIGURES[key]]) for key in names))
+    for name in seeds["failed"]:
+        table.add_row(name, *("failed" for _ in names))
+    table.add_section()
+    for statistic in ("mean", "sd", "median"):
+        figures = (seeds["summary"][split][_FIGURES[key]][statistic] for key in names)
+        table.add_row(statistic, *map(_figure, figures))
     return table
 
 

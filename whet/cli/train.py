@@ -54,6 +54,12 @@ def command(
         bool,
         typer.Option("--dry-run", help="Say what it would take, and train nothing.", rich_help_panel=MORE),
     ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Train N times from --seed on; the best is the model.", rich_help_panel=MORE
+        ),
+    ] = None,
     time_limit: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="90s, 10m, 1h30m: fit the schedule to it.", rich_help_panel=MORE),
@@ -100,6 +106,7 @@ def command(
         "pair": pair,
         "label": label,
         "model": model,
+        "seeds": seeds,
     }
     if dry_run:
         if resume:

@@ -106,13 +106,14 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     if dev_part is not None:
         say(f"Dev: {len(dev_part.rows):,} rows of {dev_part.table.source}, to choose the best epoch.")
         return TrainingData(columns, labels, whole, dev_part, test_part, False)
-    train_part, held_out = _split(whole, columns, config)
+    split_seed = config.seed if config.split_seed is None else config.split_seed
+    train_part, held_out = _split(whole, columns, config.dev_fraction, split_seed)
     if held_out is None:
         say("There is no dev set, so the last epoch is kept.")
     else:
         say(
             f"Dev: {len(held_out.rows):,} of these rows are held out to choose the best epoch (stratified by "
-            f"label, duplicates kept on one side, seed {config.seed}); give your own with --dev."
+            f"label, duplicates kept on one side, seed {split_seed}); give your own with --dev."
         )
     if held_out is not None and len(held_out.rows) < _FEW_ROWS:
         say(f"So few dev rows say little: one row is {1 / len(held_out.rows):.0%} of accuracy.")
@@ -145,12 +146,12 @@ def _labelled_part(table: Table, columns: Columns, labels: tuple[str, ...], requ
     return part
 
 
-def _split(whole: Part, columns: Columns, config: TrainConfig) -> tuple[Part, Part | None]:
-    if config.dev_fraction == 0.0:
+def _split(whole: Part, columns: Columns, fraction: float, seed: int) -> tuple[Part, Part | None]:
+    if fraction == 0.0:
         return whole, None
     names = [name for name in (columns.text, columns.pair) if name is not None]
     groups = text_groups([whole.table.strings(name) for name in names])[whole.rows]
-    held_out = grouped_stratified_split(whole.targets, groups, config.dev_fraction, config.seed)
+    held_out = grouped_stratified_split(whole.targets, groups, fraction, seed)
     if not held_out.any():
         return whole, None
     parts = [

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -48,6 +48,7 @@ class Estimate:
     memory_bytes: int  # resident, at its peak
     disk_bytes: int  # of the run folder in the end
     disk_peak_bytes: int  # while training, with checkpoints
+    n_runs: int = 1  # seeds; n_steps and n_epochs are of one, time and disk of all
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -56,7 +57,8 @@ class Estimate:
 
 def estimate_training(request: Request, listen: Listener) -> Estimate:
     """Read all that a run reads and time a few of its steps. Raises WhetError, as the run would."""
-    config = request.config
+    limit = None if request.config.time_limit is None else request.config.time_limit / request.seeds
+    config = replace(request.config, time_limit=limit)
     prepared = prepare(request, lambda text: listen(Note(text)))
     model, new = prepared.start(config, lambda text: listen(Note(text)))
     train, dev = prepared.train, prepared.dev
@@ -75,7 +77,9 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
         TimeLimit(config.time_limit, now, per_epoch, costs.evaluation).fit(progress, costs, config.warmup)
     n_steps = progress.schedule.n_steps
     n_epochs = math.ceil(n_steps / per_epoch)
-    seconds = loaded + n_steps * costs.step + (n_epochs + 1) * costs.evaluation + FINISHING
+    one_run = n_steps * costs.step + (n_epochs + 1) * costs.evaluation + FINISHING
+    seconds = loaded + request.seeds * one_run
+    folders = request.seeds + (request.seeds > 1)
     tokens, padded = _tokens(train, config)
     return Estimate(
         groups=tuple(
@@ -95,8 +99,9 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
         padded_tokens_per_epoch=padded,
         seconds=seconds,
         memory_bytes=_peak_memory() + weights + round(_FRAGMENTED * activations),  # weights: the kept epoch
-        disk_bytes=weights + _OTHER_FILES,
-        disk_peak_bytes=_CHECKPOINTS * 4 * weights + _OTHER_FILES,
+        disk_bytes=folders * (weights + _OTHER_FILES),
+        disk_peak_bytes=(folders - 1) * (weights + _OTHER_FILES) + _CHECKPOINTS * 4 * weights + _OTHER_FILES,
+        n_runs=request.seeds,
     )
 
 

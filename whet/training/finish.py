@@ -7,6 +7,7 @@ from whet.artifact import save_model
 from whet.card import model_card
 from whet.data.writing import open_writer
 from whet.evaluation import Evaluation, evaluate_store
+from whet.model import TextModel
 from whet.predictor import Predictor
 from whet.runs import RunFolder
 from whet.training.data import examples
@@ -19,27 +20,39 @@ def finish(base: str, prepared: Prepared, state: TrainingState, folder: RunFolde
     weights stand in the model from here on."""
     assert state.best is not None
     state.model.load_state_dict(state.best)
-    data, progress = prepared.data, state.progress
-    predictor = Predictor(state.model.eval())
+    progress = state.progress
     results: dict[str, Any] = {
         "best_epoch": progress.best_epoch,
         "steps": progress.step,
         "training_tokens": progress.n_tokens,
         "training_seconds": progress.seconds,
     }
+    figures, sums = score_and_save(base, prepared, state.model, folder, "The epoch was chosen by these rows.")
+    return {"results": results | figures, "sha256": sums}
+
+
+def score_and_save(
+    base: str, prepared: Prepared, model: TextModel, folder: RunFolder, choice: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Figures on dev and test, dev's predictions as a file, and the model with its card.
+
+    choice says for the card what dev was used for; -> figures by split, and sha256 of the model's files."""
+    data = prepared.data
+    predictor = Predictor(model.eval())
+    figures: dict[str, Any] = {}
     dev = _score_dev(predictor, prepared, folder)
     if dev is not None:
-        results["dev"] = dev.metrics
+        figures["dev"] = dev.metrics
     if data.test is not None:
         test = examples(data.test, data.columns, prepared.tokeniser, prepared.rules)
         evaluation, _ = evaluate_store(
             predictor, prepared.task, test.store, test.targets, data.test.table.source
         )
-        results["test"] = evaluation.metrics
+        figures["test"] = evaluation.metrics
     source = Path(data.train.table.source).name
     dev_name = "held out" if data.dev_is_held_out else "dev"
-    card = model_card(base, data.labels, source, None if dev is None else dev.metrics, dev_name)
-    return {"results": results, "sha256": save_model(state.model, folder.model, card)}
+    card = model_card(base, data.labels, source, None if dev is None else dev.metrics, dev_name, choice)
+    return figures, save_model(model, folder.model, card)
 
 
 def _score_dev(predictor: Predictor, prepared: Prepared, folder: RunFolder) -> Evaluation | None:

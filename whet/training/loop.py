@@ -147,7 +147,7 @@ def _evaluate(
         return None
     progress, model = state.progress, state.model
     metrics = model.task.metrics(Predictor(model, precision).logits(dev.store, pause), dev.targets)
-    score, noise = _standing(metrics, config)
+    score, noise = standing_of(metrics, config)
     is_kept = score >= progress.best_score - noise
     if is_kept:
         state.keep(epoch)
@@ -198,7 +198,7 @@ def _clip(parameters: list[Tensor], most: float) -> float:
     return float(norm)
 
 
-def _standing(metrics: dict[str, Any], config: TrainConfig) -> tuple[float, float]:
+def standing_of(metrics: dict[str, Any], config: TrainConfig) -> tuple[float, float]:
     """What an epoch is chosen by, greater is better, and how far two of them may differ by chance: a
     binomial standard error of the accuracy, and nothing for the loss, which is a finer measure."""
     if config.choose_by == "loss":

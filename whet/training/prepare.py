@@ -36,6 +36,7 @@ class Request:
     model: str = "mini"
     out: str | None = None
     overwrite: bool = False
+    seeds: int = 1  # runs, from config.seed on
     began: float = field(default_factory=time.monotonic)  # for the time limit
 
 

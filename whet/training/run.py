@@ -1,22 +1,18 @@
-"""A training run, begun or gone on with: what is read, what must agree, and what the manifest says."""
+"""A training run, or several as one, begun or gone on with."""
 
-import datetime
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from whet.errors import RunError
-from whet.files import checksum
-from whet.runs import RunFolder, check_out, create_run_folder, read_manifest, run_to_resume, versions
+from whet.runs import RunFolder, check_out, create_run_folder, read_manifest, run_to_resume
 from whet.training.events import Listener, Note
-from whet.training.prepare import Prepared, Request, prepare
+from whet.training.manifest import as_begun, check_same_data, describe, say_versions
+from whet.training.prepare import Request, prepare
+from whet.training.seeds import train_seeds
 from whet.training.sitting import Sitting
-
-_CHECKPOINT_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 def run_training(request: Request, listen: Listener) -> RunFolder:
@@ -26,9 +22,12 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
     prepared = prepare(request, lambda text: listen(Note(text)))
     start = prepared.start(request.config, lambda text: listen(Note(text)))
     folder = create_run_folder(request.out, stem(request.named.data), request.overwrite)
+    manifest = describe(request, prepared)
     try:
-        sitting = Sitting(request, prepared, folder, _manifest(request, prepared), listen)
-        sitting.begin(start)
+        if request.seeds > 1:
+            train_seeds(request, prepared, folder, manifest, listen)
+        else:
+            Sitting(request, prepared, folder, manifest, listen).begin(start)
     finally:
         folder.release()
     return folder
@@ -44,7 +43,7 @@ def resume_training(request: Request, given: Mapping[str, Any], listen: Listener
     folder.claim()
     try:
         manifest = read_manifest(folder.path)
-        request = _as_begun(request, given, manifest, folder.path)
+        request = as_begun(request, given, manifest, folder.path)
         if manifest.get("status") == "finished":
             folder.finish()
             listen(Note(f"{folder.path} is finished already; nothing is left to do."))
@@ -53,10 +52,13 @@ def resume_training(request: Request, given: Mapping[str, Any], listen: Listener
             torch.set_num_threads(manifest["threads"])
         prepared = prepare(request, lambda text: listen(Note(text)))
         start = prepared.start(request.config, lambda text: listen(Note(text)))
-        _check_same_data(manifest, prepared, folder.path)
-        _say_versions(manifest, listen)
+        check_same_data(manifest, prepared, folder.path)
+        say_versions(manifest, listen)
         folder.tidy()
-        Sitting(request, prepared, folder, manifest, listen).resume(start)
+        if request.seeds > 1:
+            train_seeds(request, prepared, folder, manifest, listen)
+        else:
+            Sitting(request, prepared, folder, manifest, listen).resume(start)
     finally:
         folder.release()
     return folder
@@ -70,97 +72,3 @@ def stem(data: Any) -> str:
             return name.removeprefix("hf:").replace("/", "-").replace(":", "-")
         return Path(name).resolve().stem or "run"
     return "run"
-
-
-def _manifest(request: Request, prepared: Prepared) -> dict[str, Any]:
-    data, columns = prepared.data, prepared.data.columns
-    parts = {"train": data.train, "dev": data.dev, "test": data.test}
-    named = request.named
-    return {
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "task": columns.task,
-        "columns": {"text": columns.text, "pair": columns.pair, "label": columns.label},
-        "labels": list(data.labels),
-        "model": prepared.location.name,
-        "model_sha256": _model_sums(prepared),
-        "named": {
-            **{name: _path(getattr(named, name)) for name in ("data", "dev", "test")},
-            **{name: getattr(named, name) for name in ("task", "text", "pair", "label")},
-        },
-        "data": {name: part.record() for name, part in parts.items() if part is not None},
-        "dev_is_held_out": data.dev_is_held_out,
-        "config": asdict(request.config),
-        "seed": request.config.seed,
-        "device": str(prepared.device),
-        "precision": prepared.precision,
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-    }
-
-
-def _model_sums(prepared: Prepared) -> dict[str, str]:
-    paths = [prepared.location.folder / name for name in _CHECKPOINT_FILES]
-    return {path.name: checksum(path) for path in paths if path.exists()}
-
-
-def _path(data: Any) -> str | None:
-    """Data that was named, so that another process finds it again; None for data in memory."""
-    return os.fspath(data) if isinstance(data, str | os.PathLike) else None
-
-
-def _as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str, Any], path: Path) -> Request:
-    """The request that the run was begun with; only data may be named anew, and its content is compared."""
-    try:
-        begun = manifest["config"] | manifest["named"] | {"model": manifest["model"]}
-    except (KeyError, TypeError):
-        raise RunError(f"{path / 'run.json'} is no manifest of a run that can be gone on with.") from None
-    differing = [
-        f"{name}: the run has {begun.get(name)!r}, now {value!r}"
-        for name, value in given.items()
-        if begun.get(name) != value
-    ]
-    if differing:
-        raise RunError(
-            f"--resume: these options differ from those that {path} was begun with:\n  "
-            + "\n  ".join(differing)
-            + "\nLeave them out to go on with the run, or begin another with another --out."
-        )
-    if request.named.data is None and begun["data"] is None and manifest.get("status") != "finished":
-        raise RunError(f"{path} was trained on data in memory. Pass the same data again, from Python.")
-    named = replace(
-        request.named,
-        **{name: begun[name] for name in ("task", "text", "pair", "label")},
-        **{name: begun[name] for name in ("data", "dev", "test") if getattr(request.named, name) is None},
-    )
-    config = type(request.config)(**manifest["config"])
-    return replace(request, named=named, config=config, model=manifest["model"])
-
-
-def _check_same_data(manifest: Mapping[str, Any], prepared: Prepared, path: Path) -> None:
-    parts = {"train": prepared.data.train, "dev": prepared.data.dev, "test": prepared.data.test}
-    now = {name: part.record() for name, part in parts.items() if part is not None}
-    differing = []
-    for name in parts:
-        then, found = manifest["data"].get(name), now.get(name)
-        if (then is None) != (found is None):
-            differing.append(f"{name}: {'was not there' if then is None else 'is missing'}")
-        elif then is not None and found is not None and then["fingerprint"] != found["fingerprint"]:
-            rows = f"{then['rows']:,} rows" if name != "train" else f"{then['rows']:,} rows to train on"
-            differing.append(
-                f"{name}: {found['source']} is not what it was begun with, {then['source']} ({rows})"
-            )
-    if _model_sums(prepared) != manifest["model_sha256"]:
-        differing.append(f"the checkpoint {prepared.location.name} has changed")
-    if differing:
-        raise RunError(
-            f"--resume: what {path} was begun with has changed:\n  "
-            + "\n  ".join(differing)
-            + "\nPut it back to go on with the run, or begin another with another --out."
-        )
-
-
-def _say_versions(manifest: Mapping[str, Any], listen: Listener) -> None:
-    then, now = manifest["versions"], versions()
-    changed = [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]
-    if changed:
-        listen(Note(f"Versions have changed ({', '.join(changed)}): results may differ in the last digits."))

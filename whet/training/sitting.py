@@ -184,7 +184,7 @@ class Sitting:
             self._say(f"Stopped after {where}, which could not be saved.")
 
     def _command(self) -> str:
-        data, out = self._manifest["named"]["data"], str(self._folder.path)
+        data, out = self._manifest["named"]["data"], self._request.out or str(self._folder.path)
         if data is None:
             return f"whet.train(data, out={out!r}, resume=True)"
         return f"whet train {shlex.quote(data)} --out {shlex.quote(out)} --resume"

@@ -1,0 +1,162 @@
+"""The same training from several seeds: what luck does, and the best model of them.
+
+Each seed decides the new head, the order and the dropout masks; all see the same dev rows, so that their
+figures differ by luck alone.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from whet.artifact import load_model
+from whet.config import TrainConfig
+from whet.data.wording import counted
+from whet.model import TextModel
+from whet.predictor import Predictor
+from whet.runs import RunFolder
+from whet.training.events import Listener, Note
+from whet.training.finish import score_and_save
+from whet.training.listeners import RunLog
+from whet.training.loop import standing_of
+from whet.training.prepare import Prepared, Request
+from whet.training.several import Member, Outcome, standing, train_all
+
+_FOLDER = "seeds"
+
+
+def train_seeds(
+    request: Request, prepared: Prepared, folder: RunFolder, manifest: dict[str, Any], listen: Listener
+) -> None:
+    """Train every seed, and write what they found and the best model into `folder`, which is claimed."""
+    log = RunLog(folder.log)
+
+    def say(text: str) -> None:
+        log(Note(text))
+        listen(Note(text))
+
+    with standing(folder, manifest):
+        members = _members(request, prepared, folder)
+        outcome = train_all(members, listen)
+        model, choice = _chosen(outcome, members, prepared, request.config, say)
+        results, sums = score_and_save(request.model, prepared, model, folder, _card(choice))
+        manifest["results"] = results | {
+            "chosen": choice,
+            "seeds": {
+                "runs": {name: _record(found) for name, found in outcome.finished.items()},
+                "failed": outcome.failed,
+                "summary": {
+                    split: summarise([found["results"][split] for found in outcome.finished.values()])
+                    for split in ("dev", "test")
+                    if split in results
+                },
+            },
+        }
+        manifest["sha256"] = sums
+
+
+def summarise(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean, standard deviation (n - 1), median and range of every figure that is a number in all runs.
+
+    The standard deviation of one run alone is 0."""
+    names = [name for name in figures[0] if all(isinstance(run.get(name), float) for run in figures)]
+    found = {}
+    for name in names:
+        values = [run[name] for run in figures]
+        found[name] = {
+            "mean": statistics.fmean(values),
+            "sd": statistics.stdev(values) if len(values) > 1 else 0.0,
+            "median": statistics.median(values),
+            "min": min(values),
+            "max": max(values),
+        }
+    return found
+
+
+def _members(request: Request, prepared: Prepared, folder: RunFolder) -> list[Member]:
+    """One for each seed, from the user's on; the time limit is shared out evenly."""
+    config = request.config
+    limit = None if config.time_limit is None else config.time_limit / request.seeds
+    split_seed = config.seed if config.split_seed is None else config.split_seed
+    members = []
+    for seed in range(config.seed, config.seed + request.seeds):
+        own = replace(config, seed=seed, split_seed=split_seed, time_limit=limit)
+        asked = replace(request, config=own, seeds=1, out=str(folder.path))
+        members.append(Member(f"Seed {seed}", RunFolder(folder.path / _FOLDER / str(seed)), asked, prepared))
+    return members
+
+
+def _chosen(
+    outcome: Outcome, members: Sequence[Member], prepared: Prepared, config: TrainConfig, say: Any
+) -> tuple[TextModel, dict[str, Any]]:
+    """The seed that is best on dev, or the average of all weights where that is better; the first without
+    dev."""
+    finished = [member for member in members if member.name in outcome.finished]
+    if prepared.dev is None:
+        seed = finished[0].request.config.seed
+        say(f"There is no dev set to choose by: model/ is seed {seed}, the first.")
+        return load_model(finished[0].folder.model), {"kind": "seed", "seed": seed, "saw_dev": False}
+    scores = {
+        member.name: standing_of(outcome.finished[member.name]["results"]["dev"], config)[0]
+        for member in finished
+    }
+    best = max(finished, key=lambda member: scores[member.name])
+    score = scores[best.name]
+    model = load_model(best.folder.model).to(prepared.device)
+    found = {"kind": "seed", "seed": best.request.config.seed, "by": config.choose_by, "saw_dev": True}
+    if len(finished) == 1:
+        return model, found
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.load_state_dict(_average(finished))
+    logits = Predictor(model).logits(prepared.dev.store)
+    average = standing_of(model.task.metrics(logits, prepared.dev.targets), config)[0]
+    sign = -1 if config.choose_by == "loss" else 1
+    of_best = f"seed {found['seed']}, {sign * score:.4f}"
+    of_average = f"the average of {len(finished)} seeds' weights, {sign * average:.4f}"
+    if average > score:
+        found |= {
+            "kind": "average",
+            "seed": None,
+            "seeds": [member.request.config.seed for member in finished],
+        }
+        taken, other = of_average, of_best
+    else:
+        model.load_state_dict(kept)
+        taken, other = of_best, of_average
+    say(
+        f"model/ is {taken} on dev by {config.choose_by} ({other}). Dev made this choice, so expect less "
+        "than its dev figures."
+    )
+    return model, found
+
+
+def _average(members: Sequence[Member]) -> dict[str, torch.Tensor]:
+    """The mean of the weights, added up in float64; one model in memory at a time."""
+    total: dict[str, torch.Tensor] = {}
+    for member in members:
+        for name, tensor in load_model(member.folder.model).state_dict().items():
+            total[name] = total[name] + tensor.double() if name in total else tensor.double()
+    return {name: (tensor / len(members)).float() for name, tensor in total.items()}
+
+
+def _record(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest of the whole says of one run."""
+    results = manifest["results"]
+    plain = {
+        split: {name: value for name, value in results[split].items() if isinstance(value, float)}
+        for split in ("dev", "test")
+        if split in results
+    }
+    kept = {name: results[name] for name in ("best_epoch", "steps", "training_tokens", "training_seconds")}
+    return {"seed": manifest["seed"], "folder": f"{_FOLDER}/{manifest['seed']}", **kept, **plain}
+
+
+def _card(choice: Mapping[str, Any]) -> str:
+    """How the model was come by, for its card."""
+    if choice["kind"] == "average":
+        return (
+            f"It is the average of {counted(len(choice['seeds']), 'seed')}, taken because these rows said so."
+        )
+    return f"Of several seeds it is number {choice['seed']}."
