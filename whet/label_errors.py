@@ -64,7 +64,7 @@ def confident_joint(probabilities: Floats, given: Int64s) -> Int64s:
     """How many texts have label i and are likely of label j, (k, k); row i sums to the texts of label i.
 
     A text counts for the one label whose probability reaches that label's threshold, which is its mean
-    probability over the texts that are given it; where it reaches several, for the likeliest of all labels."""
+    probability over the texts given that label; where it reaches several, for the likeliest of all labels."""
     n_labels = probabilities.shape[1]
     n_given = np.bincount(given, minlength=n_labels)
     thresholds = np.array(
@@ -87,7 +87,8 @@ def _wrong_counts(joint: Int64s) -> Int64s:
     n_others = np.maximum(np.count_nonzero(joint, axis=1) - 1, 1)
     wrong = np.maximum(joint - ((kept - joint.diagonal()) / n_others)[:, None], 0)
     np.fill_diagonal(wrong, 0)
-    return wrong.astype(np.int64)
+    counts: Int64s = wrong.astype(np.int64)
+    return counts
 
 
 def _rounded(row: Floats) -> Int64s:
@@ -102,7 +103,7 @@ def _rounded(row: Floats) -> Int64s:
 def _checked(probabilities: Floats, given: Int64s) -> int:
     if probabilities.ndim != 2 or given.shape != probabilities.shape[:1] or len(given) == 0:
         raise ValueError(f"probabilities {probabilities.shape} and labels {given.shape} do not fit")
-    n_labels = probabilities.shape[1]
+    n_labels = int(probabilities.shape[1])
     if given.min() < 0 or given.max() >= n_labels:
         raise ValueError(f"labels must be in 0 to {n_labels - 1}")
     return n_labels

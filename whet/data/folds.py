@@ -8,8 +8,8 @@ from whet.errors import DataError
 
 
 def row_groups(table: Table, columns: Columns, group: str | None = None) -> Int64s:
-    """What may not be torn apart, (n_rows,) numbers: rows of the same text (see `text_groups`), or of the same
-    value in the column `group`, where a row without a value goes with its text.
+    """What may not be torn apart, (n_rows,) numbers: rows of the same text (see `text_groups`), or of the
+    same value in the column `group`, where a row without a value goes with its text.
 
     Raises DataError for a column that is not there or holds lists."""
     texts = [table.strings(name) for name in (columns.text, columns.pair) if name is not None]
@@ -27,20 +27,20 @@ def fold_numbers(
 ) -> Int64s:
     """The fold of each row, (n_rows,) from 0; no fold is empty. labels, groups (n_rows,) any numbers.
 
-    Groups of several rows go first, the largest first, each to the fold that has least of its labels, as shares
-    of all rows with that label (the rule of scikit-learn's StratifiedGroupKFold, with squares in place of
-    standard deviations). The single rows then even out what is left, label by label.
+    Groups of several rows go first, the largest first, each to the fold that has least of its labels, as
+    shares of all rows with that label (the rule of scikit-learn's StratifiedGroupKFold, with squares in place
+    of standard deviations). The single rows then even out what is left, label by label.
     Raises DataError for fewer groups than folds; the message calls the data `source` and groups `unit`."""
     _, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(sizes) < n_folds:
         raise DataError(
-            f"{source}: {n_folds} folds need as many {unit} among the labelled rows, and there are {len(sizes)}. "
-            f"Choose fewer folds, or add rows."
+            f"{source}: {n_folds} folds need as many {unit} among the labelled rows, and there are "
+            f"{len(sizes)}. Choose fewer folds, or add rows."
         )
     _, classes = np.unique(labels, return_inverse=True)
     random = np.random.default_rng(seed)
     folds = np.full(len(labels), -1, np.int64)
-    counts = np.zeros((n_folds, int(classes.max()) + 1))  # rows of each label in each fold
+    counts = np.zeros((n_folds, int(classes.max()) + 1), np.int64)  # rows of each label in each fold
     of_class = np.bincount(classes)
     in_order = np.argsort(group_of, kind="stable")
     ends = np.cumsum(sizes)
