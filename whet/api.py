@@ -123,7 +123,7 @@ def train(
     )
     if resume and overwrite:
         raise UsageError("resume goes on with a run and overwrite replaces it. Choose one of the two.")
-    with _listening(quiet, listeners) as listen:
+    with listening(quiet, listeners) as listen:
         if resume:
             named = {"task": task, "text": text, "pair": pair, "label": label, "model": model, "seeds": seeds}
             given = settings | {name: value for name, value in named.items() if value is not None}
@@ -158,7 +158,7 @@ def estimate(
         seeds=_n_seeds(seeds),
         began=time.monotonic() if began is None else began,
     )
-    with _listening(quiet, ()) as listen:
+    with listening(quiet, ()) as listen:
         return estimate_training(request, listen)
 
 
@@ -171,7 +171,7 @@ def _n_seeds(seeds: int | None) -> int:
 
 
 @contextmanager
-def _listening(quiet: bool, listeners: Sequence[Listener]) -> Iterator[Listener]:
+def listening(quiet: bool, listeners: Sequence[Listener]) -> Iterator[Listener]:
     """One listener that tells all of them, and the progress bar unless it is quiet."""
     shown = None if quiet else progress()
     subscribers = [*([] if shown is None else [shown]), *listeners]

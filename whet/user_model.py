@@ -20,7 +20,7 @@ from whet.examples import LabelPrediction
 from whet.model import TextModel
 from whet.predictor import Predictor
 from whet.tasks.classification import Classification
-from whet.text.store import TokenStore
+from whet.text.store import TokenStore, store_of
 
 Text = str | tuple[str, str]
 
@@ -123,6 +123,15 @@ class Model:
         labelled = rows.targets >= 0
         true, found = rows.targets[labelled].tolist(), logits[labelled].argmax(axis=1).tolist()
         return [rows.task.labels[i] for i in true], [rows.task.labels[i] for i in found]
+
+    def windows(self, rows: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
+        """Rows as (text,) or (text, pair) -> probabilities (n, n_labels) of some thousand after another."""
+        return map(self._classification.probabilities, self._predictor.windows(rows))
+
+    def vectors(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
+        """What the head reads of each of a few rows, (n, hidden_size) float32; rows as in `windows`."""
+        rules = self.module.rules
+        return self._predictor.vectors(store_of(rows, self.module.tokeniser, rules.max_length, rules.cut))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model as a folder that whet and transformers open; replaces what is there."""

@@ -1,0 +1,51 @@
+"""Lists of rows for a person to work through: CSV or JSON lines, whole or not at all."""
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from whet.files import file_beside
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def write_list(to: str | os.PathLike[str] | None, rows: Rows, columns: Sequence[str]) -> None:
+    """Rows under these columns, in order; a row may lack a column. `to` ends in .csv, or is JSON lines.
+
+    None is JSON lines on standard output. A list without rows is a header alone."""
+    if to is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
+        sys.stdout.write(_json_lines(rows))
+        return
+    target = Path(to).expanduser()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with file_beside(target, newline="") as file:
+        if target.suffix == ".csv":
+            writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        else:
+            file.write(_json_lines(rows))
+
+
+def with_answers(row: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the input and what is said of it; a column called like an answer becomes `input_...`."""
+    taken = set(row) | set(answers)
+    renamed: dict[str, Any] = {}
+    for name, value in row.items():
+        if name in answers:
+            while name in taken:
+                name = f"input_{name}"
+            taken.add(name)
+        renamed[name] = value
+    return renamed | dict(answers)
+
+
+def _json_lines(rows: Rows) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
