@@ -3,75 +3,19 @@
 The process is really killed: see faults.py. The oracle is a run of the same command that nobody disturbed.
 """
 
-import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance import house
-
-ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = ("--epochs", "2", "--batch-size", "8", "--threads", "1", "--precision", "float32", "--quiet")
-
-
-@dataclass
-class Forks:
-    """The process of faults.py, and a folder with data."""
-
-    process: "subprocess.Popen[str]"
-    folder: Path
-    train: tuple[str, ...]
-    notes: Path  # a folder for what is said of a run, on another disk where the run's may be full
-
-    def run(
-        self, *arguments: str, at: int = 0, how: str = "kill", number: int = signal.SIGTERM
-    ) -> tuple[int, str]:
-        case = {
-            "arguments": arguments, "at": at, "how": how, "signal": int(number), "folder": str(self.folder),
-            "trace": str(self.notes / "trace.txt"), "output": str(self.notes / "output.txt"),
-        }  # fmt: skip
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(case) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        self.moments: list[str] = answer["moments"]
-        return answer["status"], (self.notes / "output.txt").read_text()
-
-    def result(self) -> dict[str, str]:
-        """What must be the same, as sha256."""
-        run = self.folder / "run"
-        names = ["metrics.jsonl", "predictions.dev.jsonl", "model/model.safetensors", "model/config.json"]
-        return {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in names}
-
-
-def prepared(folder: Path, notes: Path) -> Iterator[Forks]:
-    texts, labels = house.sentences(40)
-    house.write_csv(folder / "reviews.csv", {"text": texts, "label": labels})
-    model = house.make_checkpoint(folder / "tiny")
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.acceptance.faults"],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    train = ("train", str(folder / "reviews.csv"), "--out", "run", "--model", str(model), *SETTINGS)
-    yield Forks(process, folder, train, notes)
-    process.kill()
-    process.wait()
+from tests.acceptance.forks import Forks, prepared, spread
 
 
 @pytest.fixture(scope="module")
@@ -111,21 +55,6 @@ def go_on(forks: Forks) -> None:
     assert "Traceback" not in output
 
 
-def spread(moments: list[str], n: int) -> list[int]:
-    """n moments, from 1: the kinds in turn, each kind spread over the run."""
-    kinds: dict[str, list[int]] = {}
-    for number, name in enumerate(moments, 1):
-        kinds.setdefault(name.split(" step-")[0], []).append(number)
-    chosen: list[int] = []
-    turn = 0
-    while len(chosen) < n:
-        for places in kinds.values():
-            share = ((turn + 1) * 0.6180339887) % 1.0
-            chosen.append(places[int(share * len(places))])
-        turn += 1
-    return chosen[:n]
-
-
 def kill_and_go_on(forks: Forks, expected: dict[str, str], at: int, name: str, how: str) -> None:
     shutil.rmtree(forks.folder / "run", ignore_errors=True)
     status, output = forks.run(*forks.train, at=at, how=how)
@@ -144,6 +73,22 @@ def test_a_killed_run_ends_with_the_same_bits(forks: Forks, undisturbed: Any) ->
     expected, moments = undisturbed
     for at in spread(moments, 5):
         kill_and_go_on(forks, expected, at, moments[at - 1], "kill")
+
+
+def test_a_killed_run_finds_its_class_weights_again(forks: Forks, undisturbed: Any) -> None:
+    weighted = ("--set", "class_weights=balanced", "--set", "label_smoothing=0.1")
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    status, output = forks.run(*forks.train, *weighted)
+    assert status == 0, output
+    expected, at = forks.result(), forks.moments.index("flipped last") + 9
+    assert expected != undisturbed[0]
+    shutil.rmtree(forks.folder / "run")
+    assert forks.run(*forks.train, *weighted, at=at)[0] == -signal.SIGKILL
+    status, output = forks.run(*forks.train, "--resume", "--set", "label_smoothing=0")
+    assert status == 1, output
+    assert "label_smoothing: the run has 0.1, now 0" in output
+    go_on(forks)
+    assert forks.result() == expected
 
 
 @pytest.mark.slow

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from whet.examples import LabelPrediction
 from whet.intervals import classification_intervals
 from whet.metrics import classification_metrics
 from whet.tasks.base import Task
+from whet.tasks.objective import PLAIN, Objective
 
 
 @final
@@ -22,6 +21,7 @@ class Classification(Task):
 
     labels: tuple[str, ...]
     positive_label: str | None = None  # the label that binary precision, recall and F1 are about
+    objective: Objective = PLAIN  # of training alone; not saved
 
     name: ClassVar[str] = "classification"
     metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "mcc")
@@ -31,13 +31,12 @@ class Classification(Task):
         return len(self.labels)
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of each text in nats: logits (n_texts, n_labels), targets (n_texts,) int64."""
-        wide = logits if logits.dtype == torch.float64 else logits.float()
-        return F.cross_entropy(wide, targets, reduction="none")
+        """See `Objective.losses`."""
+        return self.objective.losses(logits, targets)
 
     def weight(self, targets: Tensor) -> float:
-        """The number of texts."""
-        return float(len(targets))
+        """See `Objective.weight`."""
+        return self.objective.weight(targets)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Softmax of each row in float64: (n_texts, n_labels) -> (n_texts, n_labels)."""

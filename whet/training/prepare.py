@@ -16,11 +16,13 @@ from whet.encoder.memory import keep_freed_memory
 from whet.errors import CheckpointError
 from whet.model import TextModel, TextRules, start_model
 from whet.tasks.classification import Classification
+from whet.tasks.objective import make_objective
 from whet.text.tokens import Tokeniser
 from whet.training.check import warn_before_training
 from whet.training.data import Named, TrainingData, examples, read_training_data
 from whet.training.loop import Examples
 
+_SHOWN_WEIGHTS = 8
 _SAMPLE = 5000  # texts that are looked at to say how many will be cut
 
 Say = Callable[[str], None]
@@ -82,7 +84,7 @@ def prepare(request: Request, say: Say) -> Prepared:
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     data = read_training_data(request.named, config, say)
-    warn_before_training(data, request.named, say)
+    warn_before_training(data, request.named, config, say)
     location = locate(request.model)
     checkpoint = open_checkpoint(location.folder)
     tokeniser = Tokeniser.load(checkpoint.folder)
@@ -93,12 +95,22 @@ def prepare(request: Request, say: Say) -> Prepared:
         )
     columns = data.columns
     rules = TextRules(config.max_length, config.cut, columns.text, columns.pair, columns.label)
-    task = Classification(data.labels, config.positive_label)
+    objective = make_objective(config, data.train.targets, len(data.labels))
+    task = Classification(data.labels, config.positive_label, objective=objective)
+    _say_weights(task, say)
     train = examples(data.train, columns, tokeniser, rules)
     dev = None if data.dev is None else examples(data.dev, columns, tokeniser, rules)
     prepared = Prepared(data, train, dev, rules, location, device, precision, tokeniser, task)
     _say_cut(train, rules, say)
     return prepared
+
+
+def _say_weights(task: Classification, say: Say) -> None:
+    weights = task.objective.label_weights
+    if weights is not None:
+        heaviest = sorted(zip(weights, task.labels, strict=True), key=lambda pair: -pair[0])
+        shown = ", ".join(f"{label} {weight:.3g}" for weight, label in heaviest[:_SHOWN_WEIGHTS])
+        say(f"Class weights: {shown}{', ...' if len(heaviest) > _SHOWN_WEIGHTS else ''}.")
 
 
 def _say_cut(train: Examples, rules: TextRules, say: Say) -> None:

@@ -5,6 +5,7 @@ figures differ by luck alone.
 """
 
 import statistics
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -76,9 +77,11 @@ def summarise(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float
 
 
 def _members(request: Request, prepared: Prepared, folder: RunFolder) -> list[Member]:
-    """One for each seed, from the user's on; the time limit is shared out evenly."""
+    """One for each seed, from the user's on; what is left of a time limit is shared out evenly."""
     config = request.config
-    limit = None if config.time_limit is None else config.time_limit / request.seeds
+    limit = config.time_limit
+    if limit is not None:
+        limit = max((limit - (time.monotonic() - request.began)) / request.seeds, 1.0)
     split_seed = config.seed if config.split_seed is None else config.split_seed
     members = []
     for seed in range(config.seed, config.seed + request.seeds):

@@ -26,7 +26,7 @@ class Member:
 
     name: str  # as the user is told: "Seed 3"
     folder: RunFolder
-    request: Request  # its `out` is the folder of the whole, which is what a user goes on with
+    request: Request  # `out` is the folder of the whole, which a user goes on with; its time begins with it
     prepared: Prepared
 
 
@@ -69,9 +69,8 @@ def train_all(members: Sequence[Member], listen: Listener) -> Outcome:
     outcome = Outcome({}, {})
     for number, member in enumerate(members, 1):
         listen(Note(f"{member.name} ({number} of {len(members)})"))
-        began = member.request.began if number == 1 else time.monotonic()
         try:
-            outcome.finished[member.name] = _train(member, began, listen)
+            outcome.finished[member.name] = _train(member, listen)
         except TrainingError as error:
             outcome.failed[member.name] = str(error)
             listen(Note(f"{member.name} failed, the others go on. {error}"))
@@ -81,9 +80,9 @@ def train_all(members: Sequence[Member], listen: Listener) -> Outcome:
     return outcome
 
 
-def _train(member: Member, began: float, listen: Listener) -> dict[str, Any]:
+def _train(member: Member, listen: Listener) -> dict[str, Any]:
     folder, prepared = member.folder, member.prepared
-    request = replace(member.request, began=began)
+    request = replace(member.request, began=time.monotonic())
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.claim()
     try:
