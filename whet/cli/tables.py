@@ -10,13 +10,17 @@ from rich.console import Console
 from rich.table import Table
 
 from whet.comparison import NAMES, Comparison
+from whet.data.findings import quoted
+from whet.data.wording import counted
 from whet.evaluation import Evaluation
 from whet.intervals import interval_text, with_interval
+from whet.runs import RunFolder
 from whet.training.estimate import Estimate
 from whet.training.listeners import clock
 
 _WIDEST_CONFUSION = 12  # labels; with more, the commonest confusions are listed
 _MOST_CONFUSIONS = 10
+_MANY_ERRORS = 0.2  # of all rows; in sets that people labelled some 3% were found (Northcutt et al. 2021)
 _FIGURES = {
     "accuracy": "accuracy",
     "macro precision": "macro_precision",
@@ -40,6 +44,9 @@ def print_training(folder: Path, manifest: Mapping[str, Any]) -> None:
     out = console()
     results = manifest["results"]
     splits = [split for split in ("dev", "test") if split in results]
+    if "cross_validation" in manifest:
+        _print_folds(out, folder, manifest["cross_validation"])
+        out.print("\nThe model, trained on all rows:")
     if "seeds" in results:
         for split in splits:
             out.print(_seeds(results["seeds"], split))
@@ -141,6 +148,40 @@ def _seeds(seeds: Mapping[str, Any], split: str) -> Table:
         figures = (seeds["summary"][split][_FIGURES[key]][statistic] for key in names)
         table.add_row(statistic, *map(_figure, figures))
     return table
+
+
+def _print_folds(out: Console, folder: Path, found: Mapping[str, Any]) -> None:
+    """A row a fold, then what they have in common; then what to look at in the data."""
+    names = ("accuracy", "macro F1", "MCC", "loss")
+    table = _table("cross-validation", "rows", *names)
+    for name, run in found["runs"].items():
+        table.add_row(name, f"{run['rows']:,}", *(_figure(run["test"][_FIGURES[key]]) for key in names))
+    for name in found["failed"]:
+        table.add_row(name, "", *("failed" for _ in names))
+    table.add_section()
+    for statistic in ("mean", "sd"):
+        figures = (found["summary"][_FIGURES[key]][statistic] for key in names)
+        table.add_row(statistic, "", *map(_figure, figures))
+    table.add_section()
+    pooled = found["out_of_fold"]
+    table.add_row("all rows", f"{pooled['n']:,}", *(_figure(pooled[_FIGURES[key]]) for key in names))
+    table.add_row("95% interval", "", *(_interval(pooled["intervals"][_FIGURES[key]]) for key in names))
+    out.print(table)
+    errors = found["label_errors"]
+    n, share = errors["rows"], errors["rows"] / pooled["n"]
+    paths = RunFolder(folder)
+    out.print(
+        f"Likely label errors: {counted(n, 'row')} ({share:.1%}), likeliest first in {paths.label_errors}"
+    )
+    for row in errors["first"]:
+        place = f"{row['file']}:{row['line']}" if "line" in row else f"{row['file']}, row {row['row']}"
+        likelier = f"'{row['suggested']}' ({row['suggested_probability']:.0%})"
+        texts = " / ".join(quoted(row[name], 60) for name in ("text", "pair") if name in row)
+        out.print(f"  {place} {texts} is '{row['label']}'; likelier {likelier}", soft_wrap=True)
+    if share > _MANY_ERRORS:
+        out.print("So many are a sign of a weak model rather than of wrong labels; train it longer first.")
+    out.print(f"The hardest of the other rows: {paths.hardest}")
+    out.print(f"Each row's answer by the model that had not seen it: {paths.fold_predictions}")
 
 
 def _confusion(labels: list[str], confusion: np.ndarray) -> Table:

@@ -5,23 +5,23 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from whet.files import file_beside
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Iterable[Mapping[str, Any]]
 
 
 def write_list(to: str | os.PathLike[str] | None, rows: Rows, columns: Sequence[str]) -> None:
-    """Rows under these columns, in order; a row may lack a column. `to` ends in .csv, or is JSON lines.
+    """Rows in order, as they come: CSV under these columns where `to` ends in .csv, else JSON lines.
 
-    None is JSON lines on standard output. A list without rows is a header alone."""
+    None is JSON lines on standard output."""
     if to is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")
-        sys.stdout.write(_json_lines(rows))
+        _write_json(sys.stdout, rows)
         return
     target = Path(to).expanduser()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def write_list(to: str | os.PathLike[str] | None, rows: Rows, columns: Sequence[
             writer.writeheader()
             writer.writerows(rows)
         else:
-            file.write(_json_lines(rows))
+            _write_json(file, rows)
 
 
 def with_answers(row: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,5 +47,6 @@ def with_answers(row: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str
     return renamed | dict(answers)
 
 
-def _json_lines(rows: Rows) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+def _write_json(file: IO[str], rows: Rows) -> None:
+    for row in rows:
+        file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
