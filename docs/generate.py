@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import typer
 
 import whet
@@ -108,14 +109,19 @@ def _predictions() -> Iterator[str]:
 def _figures() -> Iterator[str]:
     from whet.evaluation import Evaluation
     from whet.metrics import classification_metrics
+    from whet.slices import cut_by_length, slice_rows
 
     chances = [[0.75, 0.25], [0.5625, 0.4375], [0.25, 0.75], [0.625, 0.375]]
     metrics = classification_metrics(chances, [0, 0, 1, 1], ("negative", "positive"), "positive")
-    whole = Evaluation("test.csv", 4, 0, metrics).to_json()
+    lengths, is_right = np.repeat([5, 9, 11, 16, 28], 20), np.arange(100) < 80
+    slices = slice_rows([cut_by_length(lengths)], is_right)[:1]
+    whole = Evaluation("test.csv", 4, 0, metrics, slices, 1).to_json()
     yield (
         "`whet eval --json` prints, on one line, what follows; `Evaluation.metrics` is its `metrics`. `nll` "
         "is the mean loss in nats a text. `precision`, `recall` and `f1` are there where `positive_label` is "
-        "set. In `confusion`, rows are true labels, columns predicted ones. An undefined ROC AUC is null."
+        "set. In `confusion`, rows are true labels, columns predicted ones. An undefined ROC AUC is null. "
+        "`slices` has every slice, worst first (here one, of another file); `kind` is length, label or "
+        "column. `look` is null where no look is counted."
     )
     text = json.dumps(_rounded(whole), indent=2)
     rows = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", text)  # the confusion's rows on a line each
@@ -133,6 +139,7 @@ def _rounded(value: Any) -> Any:
 
 RESULTS = (
     "comparison.Comparison",
+    "slices.Slice",
     "training.estimate.Estimate",
     "data.findings.Report",
     "data.findings.Finding",

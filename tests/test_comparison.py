@@ -14,7 +14,7 @@ import scipy.stats
 import sklearn.metrics as oracle
 
 from whet import comparison as c
-from whet.metrics import confusion_matrix
+from whet.metrics import answered_confusion, confusion_matrix
 
 
 def _answers(n: int, only_first: float, only_second: float, seed: int, n_labels: int = 2) -> np.ndarray:
@@ -91,9 +91,26 @@ def test_the_bootstrap_is_that_of_scipy() -> None:
 
 def test_confusions_of_triples_are_confusion_matrices() -> None:
     true, first, second = _answers(97, 0.1, 0.1, 3, 5)
+    second[:9] = -1  # no answer
     cells, counts = c._triples(true, first, second, 5)
-    assert (c._confusions(cells, counts, 1, 5) == confusion_matrix(true, first, 5)).all()
-    assert (c._confusions(cells, counts, 2, 5) == confusion_matrix(true, second, 5)).all()
+    assert (c._confusions(cells, counts, 1, 5)[:, :5] == confusion_matrix(true, first, 5)).all()
+    assert (c._confusions(cells, counts, 2, 5) == answered_confusion(true, second, 5)).all()
+
+
+@pytest.mark.parametrize("metric", list(c.METRICS))
+def test_a_row_without_answer_is_not_right(metric: str) -> None:
+    """scikit-learn's figure where "no answer" is a label that nothing has."""
+    true, first, second = _answers(300, 0.1, 0.1, 3, 3)
+    second[:120] = -1
+    found = c.compare_answers("test.csv", true, {"a": first, "b": second}, 3, metric)
+    wanted = {
+        "accuracy": oracle.accuracy_score(true, second),
+        "macro_f1": oracle.f1_score(true, second, average="macro", labels=[0, 1, 2]),
+        "mcc": oracle.matthews_corrcoef(true, second),
+    }[metric]
+    assert found.models[1].value == pytest.approx(wanted)
+    assert found.pairs[0].verdict == "worse"
+    assert found.pairs[0].difference == pytest.approx(wanted - found.models[0].value)
 
 
 def test_connor_s_formula() -> None:

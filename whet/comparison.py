@@ -20,7 +20,7 @@ from whet.metrics import (
     Counts,
     Floats,
     accuracy,
-    confusion_matrix,
+    answered_confusion,
     macro_precision_recall_f1,
     matthews_correlation,
 )
@@ -212,12 +212,13 @@ def compare_answers(
 ) -> Comparison:
     """Every two of the models, by name in the order given.
 
-    true (n,) and each of answers (n,): integers in [0, n_labels). metric is a key of METRICS."""
+    true (n,) and each of answers (n,): integers in [0, n_labels); an answer may be -1, none, which counts as
+    not right. metric is a key of METRICS."""
     names = list(answers)
     n = len(np.asarray(true))
     scores = []
     for name in names:
-        confusion = confusion_matrix(true, answers[name], n_labels)
+        confusion = answered_confusion(true, answers[name], n_labels)
         value = float(METRICS[metric](confusion))
         right = int(np.trace(confusion))
         interval = (
@@ -286,10 +287,11 @@ def _rounded(rows: int) -> int:
 
 def _triples(true: ArrayLike, first: ArrayLike, second: ArrayLike, n_labels: int) -> tuple[Counts, Counts]:
     """The different (true, first, second) as (n_cells, 3), and how many texts have each: (n_cells,)."""
-    codes = (np.asarray(true, np.int64) * n_labels + np.asarray(first)) * n_labels + np.asarray(second)
+    width = n_labels + 1  # the last for no answer
+    codes = (np.asarray(true, np.int64) * width + np.mod(first, width)) * width + np.mod(second, width)
     found, counts = np.unique(codes, return_counts=True)
-    pairs, last = np.divmod(found, n_labels)
-    return np.stack([*np.divmod(pairs, n_labels), last], axis=1), counts.astype(np.int64)
+    pairs, last = np.divmod(found, width)
+    return np.stack([*np.divmod(pairs, width), last], axis=1), counts.astype(np.int64)
 
 
 def _only(cells: Counts, counts: Counts) -> tuple[int, int]:
@@ -299,13 +301,14 @@ def _only(cells: Counts, counts: Counts) -> tuple[int, int]:
 
 
 def _confusions(cells: Counts, counts: Counts, which: int, n_labels: int) -> Counts:
-    """Of the answers in column `which`: counts (..., n_cells) -> (..., n_labels, n_labels)."""
-    places = cells[:, 0] * n_labels + cells[:, which]
+    """Of the answers in column `which`: counts (..., n_cells) -> (..., n_labels, n_labels + 1)."""
+    width = n_labels + 1
+    places = cells[:, 0] * width + cells[:, which]
     order = np.argsort(places, kind="stable")
     occupied, starts = np.unique(places[order], return_index=True)
-    matrices = np.zeros((*counts.shape[:-1], n_labels**2), np.int64)
+    matrices = np.zeros((*counts.shape[:-1], n_labels * width), np.int64)
     matrices[..., occupied] = np.add.reduceat(counts[..., order], starts, axis=-1)
-    return matrices.reshape(*counts.shape[:-1], n_labels, n_labels)
+    return matrices.reshape(*counts.shape[:-1], n_labels, width)
 
 
 def _portions(total: int, cells: int) -> list[int]:

@@ -1,9 +1,9 @@
-"""Texts in, typed predictions out, in the caller's order. Immutable, thread-safe, knows no run folder."""
+"""Texts in, logits out, in the caller's order. Immutable, thread-safe, knows no run folder."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -27,13 +27,8 @@ class Predictor:
     model: TextModel
     precision: str = "float32"
 
-    def predict(self, rows: Iterable[Sequence[str]], with_logits: bool = False) -> Iterator[Any]:
-        """Rows as (text,) or (text, pair) -> one prediction each, in order, a window at a time."""
-        for logits in self.windows(rows):
-            yield from self.model.task.decode(logits, with_logits)
-
     def windows(self, rows: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
-        """Logits (n_rows, n_outputs) float64 of one window of rows after another."""
+        """Rows as (text,) or (text, pair) -> logits (n_rows, n_outputs) float64, one window after another."""
         rows = iter(rows)
         rules = self.model.rules
         while window := list(islice(rows, _WINDOW)):

@@ -108,7 +108,9 @@ def command(
     )
 
     from whet import api
+    from whet.cli.fold_tables import print_folds
     from whet.cli.tables import print_estimate, print_training
+    from whet.cli.trust_tables import print_decision
 
     named: dict[str, Any] = {
         "dev": dev,
@@ -130,4 +132,6 @@ def command(
     run = api.train(
         file, out=out, overwrite=overwrite, resume=resume, quiet=quiet, began=began, **named, **settings
     )
+    print_folds(run.folder, run.manifest)
+    print_decision(run.manifest["results"])
     print_training(run.folder, run.manifest)

@@ -49,11 +49,13 @@ def _write_json(
 ) -> None:
     answers = []
     for prediction in predictions:
-        answer = {
+        answer: dict[str, Any] = {
             "label": prediction.label,
             "probability": prediction.probability,
             "probabilities": dict(prediction.probabilities),
         }
+        if prediction.label_set is not None:
+            answer["label_set"] = list(prediction.label_set)
         if prediction.logits is not None:
             answer["logits"] = dict(zip(labels, prediction.logits, strict=True))
         answers.append(answer)
@@ -74,6 +76,8 @@ class _CsvWriter:
         for prediction in predictions:
             answer: dict[str, Any] = {"label": prediction.label, "probability": prediction.probability}
             answer |= {f"probability_{label}": prediction.probabilities[label] for label in self._labels}
+            if prediction.label_set is not None:
+                answer["label_set"] = json.dumps(prediction.label_set, ensure_ascii=False)
             if prediction.logits is not None:
                 pairs = zip(self._labels, prediction.logits, strict=True)
                 answer |= {f"logit_{label}": value for label, value in pairs}

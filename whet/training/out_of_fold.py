@@ -9,9 +9,13 @@ import numpy as np
 from whet.artifact import load_model
 from whet.data.lists import write_list
 from whet.data.texts import Texts
+from whet.intervals import classification_intervals
 from whet.label_errors import hardest_rows, label_errors
+from whet.metrics import classification_metrics
 from whet.predictor import Predictor
 from whet.runs import RunFolder
+from whet.tasks.classification import Classification
+from whet.tasks.decision import NO_ANSWER
 from whet.training.data import Part, examples
 from whet.training.prepare import Prepared
 from whet.training.several import Member
@@ -29,9 +33,10 @@ class Answers:
     part: Part
     texts: Texts
     folds: np.ndarray  # (n,) int64, from 1
-    probabilities: np.ndarray  # (n, n_labels)
+    probabilities: np.ndarray  # (n, n_labels), calibrated on each fold's own dev rows
+    predicted: np.ndarray  # (n,) int64 labels by each fold's own rules, NO_ANSWER where they give none
     labels: tuple[str, ...]
-    metrics: dict[str, Any]  # over all rows at once, with intervals; their logits come from several models
+    metrics: dict[str, Any]  # over all rows at once, with intervals
 
     def places(self, chosen: np.ndarray) -> Iterator[dict[str, Any]]:
         """File and line (where there are no lines, row) of some rows, (m,) int64 places in `part`."""
@@ -43,21 +48,26 @@ class Answers:
 
 def answers(members: Sequence[Member], folds: np.ndarray, prepared: Prepared) -> Answers:
     """Let the model of each finished fold answer the rows that it was tested on. folds (n_rows,) from 0."""
-    data, task = prepared.data, prepared.task
+    data, labels = prepared.data, prepared.task.labels
     whole = data.whole
-    logits = np.full((len(whole.rows), len(data.labels)), np.nan)
+    probabilities = np.full((len(whole.rows), len(labels)), np.nan)
+    predicted = np.full(len(whole.rows), NO_ANSWER)
     for member in members:
         test = member.prepared.data.test
         assert test is not None
         model = load_model(member.folder.model).to(prepared.device)
+        task = model.task
+        assert isinstance(task, Classification)
         store = examples(test, data.columns, prepared.tokeniser, prepared.rules).store
-        logits[np.searchsorted(whole.rows, test.rows)] = Predictor(model).logits(store)
-    has_answer = ~np.isnan(logits[:, 0])
-    part, logits = whole.some(has_answer), logits[has_answer]
-    metrics = task.metrics(logits, part.targets)
-    metrics["intervals"] = task.intervals(logits, part.targets)
+        chances = task.probabilities(Predictor(model).logits(store))
+        rows = np.searchsorted(whole.rows, test.rows)
+        probabilities[rows], predicted[rows] = chances, task.decision.answers(chances, task.positive)
+    answered = ~np.isnan(probabilities[:, 0])
+    part, probabilities, predicted = whole.some(answered), probabilities[answered], predicted[answered]
+    scored = (probabilities, part.targets, labels, prepared.task.positive_label, predicted)
+    metrics = classification_metrics(*scored) | {"intervals": classification_intervals(*scored)}
     texts = Texts(part.table, data.columns, part.rows)
-    return Answers(part, texts, folds[has_answer] + 1, task.probabilities(logits), data.labels, metrics)
+    return Answers(part, texts, folds[answered] + 1, probabilities, predicted, labels, metrics)
 
 
 def write_answers(found: Answers, folder: RunFolder) -> dict[str, Any]:
@@ -69,18 +79,18 @@ def write_answers(found: Answers, folder: RunFolder) -> dict[str, Any]:
     write_list(folder.fold_predictions, _all(found), ())
     wrong = list(_described(found, errors.rows, errors.suggested, "suggested"))
     write_list(folder.label_errors, wrong, _columns(found, "suggested"))
-    predicted = found.probabilities[hardest].argmax(axis=1)
-    hard = _described(found, hardest, predicted, "predicted")
-    write_list(folder.hardest, hard, _columns(found, "predicted"))
+    likeliest = found.probabilities[hardest].argmax(axis=1)
+    hard = _described(found, hardest, likeliest, "likeliest")
+    write_list(folder.hardest, hard, _columns(found, "likeliest"))
     return {"rows": len(wrong), "first": wrong[:_SHOWN]}
 
 
 def _all(found: Answers) -> Iterator[dict[str, Any]]:
-    names, predicted = found.labels, found.probabilities.argmax(axis=1)
+    names = found.labels
     for i, place in enumerate(found.places(np.arange(len(found.folds)))):
         yield place | {
             "label": names[found.part.targets[i]],
-            "predicted": names[predicted[i]],
+            "predicted": None if found.predicted[i] == NO_ANSWER else names[found.predicted[i]],
             "probabilities": dict(zip(names, found.probabilities[i].tolist(), strict=True)),
             "fold": int(found.folds[i]),
         }

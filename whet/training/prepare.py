@@ -13,7 +13,7 @@ from whet.checkpoints.locate import Location, locate
 from whet.config import TrainConfig
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.encoder.memory import keep_freed_memory
-from whet.errors import CheckpointError
+from whet.errors import CheckpointError, ConfigError
 from whet.model import TextModel, TextRules, start_model
 from whet.tasks.classification import Classification
 from whet.tasks.objective import make_objective
@@ -89,6 +89,11 @@ def prepare(request: Request, say: Say) -> Prepared:
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     data = read_training_data(request.named, config, say)
+    if data.dev is None and config.threshold != "none":
+        raise ConfigError(
+            f"threshold={config.threshold}: thresholds are fitted on dev rows, and there are none. Name a "
+            "dev file, or let dev_fraction hold some out."
+        )
     warn_before_training(data, request.named, config, say)
     location = locate(request.model)
     checkpoint = open_checkpoint(location.folder)

@@ -41,7 +41,7 @@ def train_seeds(
         members = _members(request, prepared, folder)
         outcome = train_all(members, listen)
         model, choice = _chosen(outcome, members, prepared, request.config, say)
-        results, sums = score_and_save(request.model, prepared, model, folder, _card(choice))
+        results, sums = score_and_save(request.model, prepared, model, folder, request.config, _card(choice))
         manifest["results"] = results | {
             "chosen": choice,
             "seeds": {
@@ -98,7 +98,8 @@ def _chosen(
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(_average(finished))
     logits = Predictor(model).logits(prepared.dev.store)
-    average = standing_of(model.task.metrics(logits, prepared.dev.targets), config)[0]
+    task = prepared.task.fitted(logits, prepared.dev.targets, config)
+    average = standing_of(task.metrics(logits, prepared.dev.targets), config)[0]
     sign = -1 if config.choose_by == "loss" else 1
     of_best = f"seed {found['seed']}, {sign * score:.4f}"
     of_average = f"the average of {len(finished)} seeds' weights, {sign * average:.4f}"
