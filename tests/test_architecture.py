@@ -43,6 +43,8 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("over_seeds.py", 1),
     ("comparison.py", 1),
     ("slices.py", 1),
+    ("label_errors.py", 1),
+    ("selection.py", 1),
     ("demo_data/__init__.py", 1),
     ("encoder/*.py", 2),
     ("checkpoints/**.py", 3),
@@ -60,6 +62,7 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("user_model.py", 7),
     ("contenders.py", 7),
     ("api.py", 7),
+    ("labelling.py", 7),
     ("cli/*.py", 7),
     ("__main__.py", 7),
     ("__init__.py", 7),  # the lazy door
