@@ -56,7 +56,7 @@ def score_and_save(
     figures: dict[str, Any] = {"decision": task.to_json()["decision"]}
     if part is not None:
         figures["dev"] = evaluate_logits(task, logits, targets, part.table.source).metrics
-        with open_writer(folder.dev_predictions, data.labels) as write:
+        with open_writer(folder.dev_predictions) as write:
             write(part.table.take(part.rows).columns.to_pylist(), task.decode(logits))
     if data.test is not None:
         test = examples(data.test, data.columns, prepared.tokeniser, prepared.rules)
