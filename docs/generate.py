@@ -114,7 +114,7 @@ def _figures() -> Iterator[str]:
     metrics = classification_metrics(chances, [0, 0, 1, 1], ("negative", "positive"), "positive")
     lengths, is_right = np.repeat([5, 9, 11, 16, 28], 20), np.arange(100) < 80
     slices = slice_rows([cut_by_length(lengths)], is_right)[:1]
-    whole = Evaluation("test.csv", 4, 0, metrics, slices, 1).to_json()
+    whole = Evaluation("test.csv", "classification", 4, 0, metrics, slices, 1).to_json()
     yield (
         "`whet eval --json` prints, on one line, what follows; `Evaluation.metrics` is its `metrics`. `nll` "
         "is the mean loss in nats a text. `precision`, `recall` and `f1` are there where `positive_label` is "

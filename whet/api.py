@@ -260,11 +260,11 @@ def compare(
     for name, given in zip(names, models, strict=True):
         opened = given if isinstance(given, Model) else load(given, device=device, precision=precision)
         rows = opened.labelled(data, text, pair, label)
-        labels, source = labels or rows.task.labels, rows.source
-        if set(rows.task.labels) != set(labels):
+        labels, source = labels or rows.task.output_names, rows.source
+        if set(rows.task.output_names) != set(labels):
             raise DataError(
                 f"{names[0]} and {name} know different labels ({', '.join(labels)}; "
-                f"{', '.join(rows.task.labels)}). Compare models of the same labels."
+                f"{', '.join(rows.task.output_names)}). Compare models of the same labels."
             )
         labelled, found = opened.answers(rows)
         if answers and labelled != true:
