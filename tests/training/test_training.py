@@ -98,7 +98,7 @@ def events() -> list[object]:
     steps = [StepDone(i, 1, 1.0, 0.5, 5e-5, 1e-3, 32, 100, i * 0.5) for i in (1, 2, 3, 4)]
     return [
         Note("a note"), TrainingStarted(4, 1, 100), *steps,
-        Evaluated(4, 1, METRICS, True, 2.0), TrainingDone(4, 400, 1, 2.0),
+        Evaluated(4, 1, METRICS, HEADLINE, True, 2.0), TrainingDone(4, 400, 1, 2.0),
     ]  # fmt: skip
 
 
