@@ -3,8 +3,8 @@
     python bench/calibration.py logits build/bench/runs build/bench OUT [--sets trec mrpc cola sst2 banking77]
     python bench/calibration.py table OUT
 
-`logits` takes each run's dev predictions (log-probabilities are logits) and asks `whet predict --logits` for the
-reported split; `table` fits on the first and measures on the second.
+`logits` takes each run's dev predictions (log-probabilities are logits) and asks `whet predict --logits` for
+the reported split; `table` fits on the first and measures on the second.
 """
 
 import argparse
@@ -50,9 +50,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
 def print_tables(out: Path) -> None:
     """Calibration before and after; what the surest rows, label sets and thresholds give."""
     found = {path.stem: np.load(path) for path in sorted(out.glob("*.npz"))}
-    print(
-        "| set | rows: dev, test | T | ECE before | after | by chance | Brier before | after | NLL before | after |"
-    )
+    columns = ("set", "rows: dev, test", "T", "ECE before", "after", "by chance")
+    print(f"| {' | '.join(columns)} | Brier before | after | NLL before | after |")
     print(f"|{' --- |' * 10}")
     for name, kept in found.items():
         task = _task(kept)

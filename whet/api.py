@@ -17,6 +17,7 @@ from whet.data.findings import Report
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.errors import ConfigError, DataError, UsageError
 from whet.evaluation import Evaluation
+from whet.ledger import Ledger, look_together
 from whet.model import TextEncoder, TextModel, TextRules, start_model
 from whet.runs import read_manifest
 from whet.tasks.classification import Classification
@@ -196,19 +197,21 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
     computing_in = resolve_precision(precision, place)
     location = locate(os.fspath(path))
     module = load_model(location.folder, location.name).to(place)
-    return Model(module.double() if computing_in == "float64" else module, computing_in, os.fspath(path))
+    module = module.double() if computing_in == "float64" else module
+    return Model(module, computing_in, os.fspath(path), location.folder)
 
 
 def evaluate(
     model: str | os.PathLike[str] | Model,
     data: Any,
     *,
+    slices: Sequence[str] = (),
     abstain_below: float | None = None,
     **columns: str | None,
 ) -> Evaluation:
     """`Model.evaluate` of a model, or of the folder of one."""
     opened = model if isinstance(model, Model) else load(model)
-    return opened.evaluate(data, abstain_below=abstain_below, **columns)
+    return opened.evaluate(data, slices=slices, abstain_below=abstain_below, **columns)
 
 
 def compare(
@@ -240,7 +243,8 @@ def compare(
     true: list[str] = []
     answers: dict[str, list[int]] = {}
     notes: list[str] = []
-    source = ""
+    ledgers: dict[str, Ledger] = {}
+    source = fingerprint = ""
     for name, given in zip(names, models, strict=True):
         opened = given if isinstance(given, Model) else load(given, device=device, precision=precision)
         rows = opened.labelled(data, text, pair, label)
@@ -261,8 +265,13 @@ def compare(
         if n_silent:
             notes.append(f"{name} gives no answer to {n_silent:,} of these rows; each counts as not right.")
         notes += [f"{name}: {note}" for note in rows.notes]
+        fingerprint = fingerprint or rows.table.fingerprint()
+        ledgers |= {} if opened.ledger is None else {name: opened.ledger}
     ids = [labels.index(name) for name in true]
-    return replace(compare_answers(source, ids, answers, len(labels), metric), notes=tuple(notes))
+    comparison = compare_answers(source, ids, answers, len(labels), metric)
+    found_by = {score.model: {metric: score.value} for score in comparison.models}
+    notes += look_together(ledgers, "compare", source, fingerprint, len(true), found_by)
+    return replace(comparison, notes=tuple(notes))
 
 
 def load_encoder(

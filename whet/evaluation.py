@@ -7,6 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from whet.predictor import Predictor
+from whet.slices import Slice
 from whet.tasks.base import Task
 from whet.text.store import TokenStore
 
@@ -20,6 +21,8 @@ class Evaluation:
     n_rows: int  # labelled rows, the ones the figures are about
     n_unlabelled: int
     metrics: Mapping[str, Any]  # figures, "intervals" under their names, and the blocks of `Task.trust`
+    slices: tuple[Slice, ...] = ()  # the worst first
+    look: int | None = None  # which look at these rows it is by the run; None where that is not counted
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -29,6 +32,8 @@ class Evaluation:
             "rows": self.n_rows,
             "unlabelled_rows": self.n_unlabelled,
             "metrics": dict(self.metrics),
+            "slices": [one.to_json() for one in self.slices],
+            "look": self.look,
         }
 
 

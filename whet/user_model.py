@@ -17,8 +17,10 @@ from whet.data.texts import Texts
 from whet.errors import DataError
 from whet.evaluation import Evaluation, evaluate_store
 from whet.examples import LabelPrediction
+from whet.ledger import ledger_of
 from whet.model import TextModel
 from whet.predictor import Predictor
+from whet.slices import Cut, cut_by_column, cut_by_label, cut_by_length, slice_rows
 from whet.tasks.classification import Classification
 from whet.text.store import TokenStore
 
@@ -31,6 +33,7 @@ class Labelled:
     """The rows of one file as a model reads them."""
 
     source: str
+    table: Table
     task: Classification  # names the model's outputs as the data does
     store: TokenStore
     targets: np.ndarray  # (n_rows,) int64, -1 where a row has no label
@@ -41,11 +44,18 @@ class Labelled:
 class Model:
     """A fine-tuned model: predict, evaluate, save. Safe to call from several threads."""
 
-    def __init__(self, module: TextModel, precision: str = "float32", name: str | None = None) -> None:
+    def __init__(
+        self,
+        module: TextModel,
+        precision: str = "float32",
+        name: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
         """module may be one that your own loop trained, from `load_module`; precision float32 or bf16; name
-        is what `compare` calls it."""
+        is what `compare` calls it; folder is what it was loaded from: a run counts the looks at its model."""
         self.module = module
         self.name = name
+        self.ledger = None if folder is None else ledger_of(folder)
         self._predictor = Predictor(module, precision)
 
     @property
@@ -116,16 +126,31 @@ class Model:
         text: str | None = None,
         pair: str | None = None,
         label: str | None = None,
+        slices: Sequence[str] = (),
         abstain_below: float | None = None,
     ) -> Evaluation:
         """Figures over the labelled rows of `data`, which is anything that `train` takes, with 95% intervals.
 
-        abstain_below as of `predict`; a row without an answer counts as not right. Raises DataError:
-        unreadable, a column that is not there, no labelled row, a label this model does not know."""
+        slices names columns by whose values the rows are parted, beside length and label. abstain_below is
+        as of `predict`; a row without an answer counts as not right. A model that was loaded from a run
+        counts the look in the run's ledger.
+        Raises DataError: unreadable, a column that is not there, no labelled row, a label this model does
+        not know."""
         rows = self.labelled(data, text, pair, label)
+        labelled = rows.targets >= 0
+        cuts = _cuts(rows, np.flatnonzero(labelled), slices)
         task = rows.task.abstaining_below(abstain_below)
-        evaluation, _ = evaluate_store(self._predictor, task, rows.store, rows.targets, rows.source)
-        return replace(evaluation, notes=rows.notes)
+        evaluation, logits = evaluate_store(self._predictor, task, rows.store, rows.targets, rows.source)
+        is_right = task.is_right(logits[labelled], rows.targets[labelled])
+        notes = [*rows.notes, *(cut.note for cut in cuts if cut.note)]
+        look = None
+        if self.ledger is not None:
+            seen = self.ledger.look(
+                "eval", rows.source, rows.table.fingerprint(), evaluation.n_rows, evaluation.metrics
+            )
+            look = seen.number
+            notes += [*seen.notes, *([] if seen.beside is None else [seen.beside])]
+        return replace(evaluation, slices=slice_rows(cuts, is_right), look=look, notes=tuple(notes))
 
     def labelled(self, data: Any, text: str | None, pair: str | None, label: str | None) -> Labelled:
         """Read what `evaluate` scores; raises what it raises."""
@@ -150,7 +175,7 @@ class Model:
         rules = self.module.rules
         texts = Texts(table, columns)
         store = TokenStore(self.module.tokeniser, texts.some, len(texts), rules.max_length, rules.cut)
-        return Labelled(table.source, task, store, targets, tuple(notes))
+        return Labelled(table.source, table, task, store, targets, tuple(notes))
 
     def answers(self, rows: Labelled) -> tuple[list[str], list[str | None]]:
         """The true label and the model's of each labelled row; None where it gives no answer."""
@@ -213,3 +238,10 @@ class Model:
     def _classification(self) -> Classification:
         assert isinstance(self.module.task, Classification)
         return self.module.task
+
+
+def _cuts(rows: Labelled, labelled: np.ndarray, columns: Sequence[str]) -> list[Cut]:
+    """What the labelled rows (n,) are parted by. Raises DataError for a column that is not there."""
+    by_column = [cut_by_column(rows.table, column, labelled) for column in dict.fromkeys(columns)]
+    lengths = rows.store.ensure().full_lengths[labelled]
+    return [cut_by_length(lengths), cut_by_label(rows.targets[labelled], rows.task.labels), *by_column]

@@ -11,6 +11,10 @@ def command(
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
     pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,
+    slice_: Annotated[
+        list[str] | None,
+        typer.Option("--slice", metavar="COL", help="Part the rows by this column too; can be repeated."),
+    ] = None,
     abstain_below: Annotated[
         float | None,
         typer.Option(metavar="P", help="No answer where its probability is below P; 0 answers every row."),
@@ -24,11 +28,12 @@ def command(
     import sys
 
     from whet import api
-    from whet.cli.tables import print_evaluation
+    from whet.cli.slice_tables import print_slices
+    from whet.cli.tables import console, print_evaluation
     from whet.cli.trust_tables import print_trust
 
     evaluation = api.load(run, device=device, precision=precision).evaluate(
-        file, text=text, pair=pair, label=label, abstain_below=abstain_below
+        file, text=text, pair=pair, label=label, slices=slice_ or (), abstain_below=abstain_below
     )
     for note in evaluation.notes:
         print(note, file=sys.stderr)
@@ -37,3 +42,4 @@ def command(
     else:
         print_evaluation(evaluation)
         print_trust(evaluation.metrics)
+        print_slices(console(), evaluation.slices)

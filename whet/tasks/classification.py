@@ -70,6 +70,11 @@ class Classification(Task):
         found = self.decision.answers(self.probabilities(logits), self.positive).tolist()
         return [None if i == NO_ANSWER else self.labels[i] for i in found]
 
+    def is_right(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Which rows have the true label, (n_texts,) bool; one without an answer has not."""
+        right: np.ndarray = self.decision.answers(self.probabilities(logits), self.positive) == targets
+        return right
+
     def decode(
         self, logits: np.ndarray, with_logits: bool = False, coverage: float | None = None
     ) -> Sequence[LabelPrediction]:
@@ -164,4 +169,5 @@ class Classification(Task):
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> "Classification":
         labels = tuple(saved["labels"])
-        return cls(labels, saved.get("positive_label"), Decision.from_json(saved.get("decision", {}), labels))
+        decision = Decision.from_json(saved.get("decision", {}), labels)
+        return cls(labels, saved.get("positive_label"), decision=decision)

@@ -10,6 +10,7 @@ from whet.card import model_card
 from whet.config import TrainConfig
 from whet.data.writing import open_writer
 from whet.evaluation import evaluate_logits, evaluate_store
+from whet.ledger import Ledger
 from whet.model import TextModel
 from whet.predictor import Predictor
 from whet.runs import RunFolder
@@ -59,8 +60,12 @@ def score_and_save(
             write(part.table.take(part.rows).columns.to_pylist(), task.decode(logits))
     if data.test is not None:
         test = examples(data.test, data.columns, prepared.tokeniser, prepared.rules)
-        evaluation, _ = evaluate_store(predictor, task, test.store, test.targets, data.test.table.source)
+        test_table = data.test.table
+        evaluation, _ = evaluate_store(predictor, task, test.store, test.targets, test_table.source)
         figures["test"] = evaluation.metrics
+        Ledger(folder.path).record(
+            "train --test", test_table.source, test_table.fingerprint(), evaluation.n_rows, evaluation.metrics
+        )
     source = Path(data.train.table.source).name
     dev_name = "held out" if data.dev_is_held_out else "dev"
     card = model_card(base, data.labels, source, figures.get("dev"), dev_name, choice)

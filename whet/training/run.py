@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+from whet.ledger import Ledger
 from whet.runs import RunFolder, check_out, create_run_folder, read_manifest, run_to_resume
 from whet.training.events import Listener, Note
 from whet.training.manifest import as_begun, check_same_data, describe, say_versions
-from whet.training.prepare import Request, prepare
+from whet.training.prepare import Prepared, Request, prepare
 from whet.training.seeds import train_seeds
 from whet.training.sitting import Sitting
 
@@ -28,6 +29,7 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
             train_seeds(request, prepared, folder, manifest, listen)
         else:
             Sitting(request, prepared, folder, manifest, listen).begin(start)
+        _say_looks(prepared, folder, listen)
     finally:
         folder.release()
     return folder
@@ -59,9 +61,22 @@ def resume_training(request: Request, given: Mapping[str, Any], listen: Listener
             train_seeds(request, prepared, folder, manifest, listen)
         else:
             Sitting(request, prepared, folder, manifest, listen).resume(start)
+        _say_looks(prepared, folder, listen)
     finally:
         folder.release()
     return folder
+
+
+def _say_looks(prepared: Prepared, folder: RunFolder, listen: Listener) -> None:
+    """What the ledgers say of the test rows, which have been scored."""
+    test = prepared.data.test
+    if test is None:
+        return
+    figures = read_manifest(folder.path)["results"]["test"]
+    seen = Ledger(folder.path).told(test.table.source, test.table.fingerprint(), len(test.rows), figures)
+    for note in (*seen.notes, seen.beside):
+        if note is not None:
+            listen(Note(note))
 
 
 def stem(data: Any) -> str:
