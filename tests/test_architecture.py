@@ -41,6 +41,8 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("selective.py", 1),
     ("comparison.py", 1),
     ("slices.py", 1),
+    ("label_errors.py", 1),
+    ("selection.py", 1),
     ("demo_data/__init__.py", 1),
     ("encoder/*.py", 2),
     ("checkpoints/**.py", 3),
@@ -57,6 +59,7 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("training/*.py", 6),
     ("user_model.py", 7),
     ("api.py", 7),
+    ("labelling.py", 7),
     ("cli/*.py", 7),
     ("__main__.py", 7),
     ("__init__.py", 7),  # the lazy door

@@ -92,11 +92,13 @@ def train(
     text: str | None = None,
     pair: str | None = None,
     label: str | None = None,
+    group: str | None = None,
     model: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     resume: bool = False,
     seeds: int | None = None,
+    folds: int | None = None,
     quiet: bool = False,
     listeners: Sequence[Listener] = (),
     began: float | None = None,
@@ -108,25 +110,28 @@ def train(
     "hf:owner/name[:config]", a pandas DataFrame, a dictionary of lists, or (texts, labels).
     settings are the fields of `whet.config.TrainConfig`: `epochs=5`, `learning_rate=3e-5`, `seed=1` ...
     seeds trains so often, from `seed` on, each a full run in `out`/seeds; the best on dev is the model.
+    folds cross-validates first: for each fold a full run in `out`/folds that is tested on it. group is a
+    column whose rows of one value stay together, in folds and where dev is held out.
     resume goes on with the run in `out` (or the newest of this data), with the settings it was begun with;
     data may then be None where it came from files. began is when the time limit began to run, as of
     `time.monotonic`, where that is earlier than this call.
     Raises WhetError for whatever the caller can mend.
     """
     request = Request(
-        named=Named(data, dev, test, task, text, pair, label),
+        named=Named(data, dev, test, task, text, pair, label, group),
         config=make_config(settings),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
         out=None if out is None else os.fspath(out),
         overwrite=overwrite,
-        seeds=_n_seeds(seeds),
+        **_several(seeds, folds),
         began=time.monotonic() if began is None else began,
     )
     if resume and overwrite:
         raise UsageError("resume goes on with a run and overwrite replaces it. Choose one of the two.")
-    with _listening(quiet, listeners) as listen:
+    with listening(quiet, listeners) as listen:
         if resume:
-            named = {"task": task, "text": text, "pair": pair, "label": label, "model": model, "seeds": seeds}
+            named: dict[str, Any] = {"task": task, "text": text, "pair": pair, "label": label, "group": group}
+            named |= {"model": model, "seeds": seeds, "folds": folds}
             given = settings | {name: value for name, value in named.items() if value is not None}
             folder = resume_training(request, given, listen)
         else:
@@ -143,8 +148,10 @@ def estimate(
     text: str | None = None,
     pair: str | None = None,
     label: str | None = None,
+    group: str | None = None,
     model: str | os.PathLike[str] | None = None,
     seeds: int | None = None,
+    folds: int | None = None,
     quiet: bool = False,
     began: float | None = None,
     **settings: Any,
@@ -153,26 +160,31 @@ def estimate(
 
     A few steps are timed at rate 0; nothing is written. Raises WhetError, as `train` would."""
     request = Request(
-        named=Named(data, dev, test, task, text, pair, label),
+        named=Named(data, dev, test, task, text, pair, label, group),
         config=make_config(settings),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
-        seeds=_n_seeds(seeds),
+        **_several(seeds, folds),
         began=time.monotonic() if began is None else began,
     )
-    with _listening(quiet, ()) as listen:
+    with listening(quiet, ()) as listen:
         return estimate_training(request, listen)
 
 
-def _n_seeds(seeds: int | None) -> int:
-    if seeds is None:
-        return 1
-    if seeds < 1:
-        raise ConfigError(f"seeds={seeds}: must be a whole number from 1 up.")
-    return seeds
+def _several(seeds: int | None, folds: int | None) -> dict[str, Any]:
+    problems = []
+    if seeds is not None and seeds < 1:
+        problems.append(f"seeds={seeds}: must be a whole number from 1 up.")
+    if folds is not None and folds < 2:
+        problems.append(f"folds={folds}: must be a whole number from 2 up.")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    if folds is not None and seeds is not None and seeds > 1:
+        raise UsageError("folds and seeds are two ways of training several times. Choose one of the two.")
+    return {"seeds": 1 if seeds is None else seeds, "folds": folds}
 
 
 @contextmanager
-def _listening(quiet: bool, listeners: Sequence[Listener]) -> Iterator[Listener]:
+def listening(quiet: bool, listeners: Sequence[Listener]) -> Iterator[Listener]:
     """One listener that tells all of them, and the progress bar unless it is quiet."""
     shown = None if quiet else progress()
     subscribers = [*([] if shown is None else [shown]), *listeners]

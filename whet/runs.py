@@ -32,6 +32,9 @@ class RunFolder:
         self.log = path / "train.log"
         self.checkpoints = path / "checkpoints"  # while training
         self.dev_predictions = path / "predictions.dev.jsonl"
+        self.fold_predictions = path / "predictions.folds.jsonl"  # of a cross-validation, as the next two
+        self.label_errors = path / "label_errors.csv"
+        self.hardest = path / "hardest.csv"
         self._lock = FileLock(path / _LOCK, blocking=False)
 
     def claim(self) -> None:

@@ -22,7 +22,7 @@ from whet.model import TextModel
 from whet.predictor import Predictor
 from whet.slices import Cut, cut_by_column, cut_by_label, cut_by_length, slice_rows
 from whet.tasks.classification import Classification
-from whet.text.store import TokenStore
+from whet.text.store import TokenStore, store_of
 
 Text = str | tuple[str, str]
 
@@ -182,6 +182,15 @@ class Model:
         logits = self._predictor.logits(rows.store)
         labelled = rows.targets >= 0
         return [rows.task.labels[i] for i in rows.targets[labelled]], rows.task.answers(logits[labelled])
+
+    def windows(self, rows: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
+        """Rows as (text,) or (text, pair) -> probabilities (n, n_labels) of some thousand after another."""
+        return map(self._classification.probabilities, self._predictor.windows(rows))
+
+    def vectors(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
+        """What the head reads of each of a few rows, (n, hidden_size) float32; rows as in `windows`."""
+        rules = self.module.rules
+        return self._predictor.vectors(store_of(rows, self.module.tokeniser, rules.max_length, rules.cut))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model as a folder that whet and transformers open; replaces what is there."""

@@ -39,6 +39,7 @@ class Request:
     out: str | None = None
     overwrite: bool = False
     seeds: int = 1  # runs, from config.seed on
+    folds: int | None = None  # of a cross-validation
     began: float = field(default_factory=time.monotonic)  # for the time limit
 
 
@@ -74,6 +75,10 @@ class Prepared:
         model = start.model.to(self.device)
         return model.double() if self.precision == "float64" else model, start.new
 
+    def on(self, data: TrainingData, config: TrainConfig) -> "Prepared":
+        """The same with other rows of the same columns and labels."""
+        return _bound(data, config, self.rules, self.location, self.device, self.precision, self.tokeniser)
+
 
 def prepare(request: Request, say: Say) -> Prepared:
     """Read data and tokeniser. Raises WhetError for whatever is wrong with either."""
@@ -100,14 +105,26 @@ def prepare(request: Request, say: Say) -> Prepared:
         )
     columns = data.columns
     rules = TextRules(config.max_length, config.cut, columns.text, columns.pair, columns.label)
+    prepared = _bound(data, config, rules, location, device, precision, tokeniser)
+    _say_weights(prepared.task, say)
+    _say_cut(prepared.train, rules, say)
+    return prepared
+
+
+def _bound(
+    data: TrainingData,
+    config: TrainConfig,
+    rules: TextRules,
+    location: Location,
+    device: torch.device,
+    precision: str,
+    tokeniser: Tokeniser,
+) -> Prepared:
     objective = make_objective(config, data.train.targets, len(data.labels))
     task = Classification(data.labels, config.positive_label, objective=objective)
-    _say_weights(task, say)
-    train = examples(data.train, columns, tokeniser, rules)
-    dev = None if data.dev is None else examples(data.dev, columns, tokeniser, rules)
-    prepared = Prepared(data, train, dev, rules, location, device, precision, tokeniser, task)
-    _say_cut(train, rules, say)
-    return prepared
+    train = examples(data.train, data.columns, tokeniser, rules)
+    dev = None if data.dev is None else examples(data.dev, data.columns, tokeniser, rules)
+    return Prepared(data, train, dev, rules, location, device, precision, tokeniser, task)
 
 
 def _say_weights(task: Classification, say: Say) -> None:

@@ -4,7 +4,6 @@ Each seed decides the new head, the order and the dropout masks; all see the sam
 figures differ by luck alone.
 """
 
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +22,7 @@ from whet.training.finish import score_and_save
 from whet.training.listeners import RunLog
 from whet.training.loop import standing_of
 from whet.training.prepare import Prepared, Request
-from whet.training.several import Member, Outcome, standing, train_all
+from whet.training.several import Member, Outcome, record, standing, summarise, train_all
 
 _FOLDER = "seeds"
 
@@ -46,7 +45,10 @@ def train_seeds(
         manifest["results"] = results | {
             "chosen": choice,
             "seeds": {
-                "runs": {name: _record(found) for name, found in outcome.finished.items()},
+                "runs": {
+                    name: {"seed": found["seed"], **record(found, _FOLDER, str(found["seed"]))}
+                    for name, found in outcome.finished.items()
+                },
                 "failed": outcome.failed,
                 "summary": {
                     split: summarise([found["results"][split] for found in outcome.finished.values()])
@@ -56,24 +58,6 @@ def train_seeds(
             },
         }
         manifest["sha256"] = sums
-
-
-def summarise(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Mean, standard deviation (n - 1), median and range of every figure that is a number in all runs.
-
-    The standard deviation of one run alone is 0."""
-    names = [name for name in figures[0] if all(isinstance(run.get(name), float) for run in figures)]
-    found = {}
-    for name in names:
-        values = [run[name] for run in figures]
-        found[name] = {
-            "mean": statistics.fmean(values),
-            "sd": statistics.stdev(values) if len(values) > 1 else 0.0,
-            "median": statistics.median(values),
-            "min": min(values),
-            "max": max(values),
-        }
-    return found
 
 
 def _members(request: Request, prepared: Prepared, folder: RunFolder) -> list[Member]:
@@ -143,18 +127,6 @@ def _average(members: Sequence[Member]) -> dict[str, torch.Tensor]:
         for name, tensor in load_model(member.folder.model).state_dict().items():
             total[name] = total[name] + tensor.double() if name in total else tensor.double()
     return {name: (tensor / len(members)).float() for name, tensor in total.items()}
-
-
-def _record(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What the manifest of the whole says of one run."""
-    results = manifest["results"]
-    plain = {
-        split: {name: value for name, value in results[split].items() if isinstance(value, float)}
-        for split in ("dev", "test")
-        if split in results
-    }
-    kept = {name: results[name] for name in ("best_epoch", "steps", "training_tokens", "training_seconds")}
-    return {"seed": manifest["seed"], "folder": f"{_FOLDER}/{manifest['seed']}", **kept, **plain}
 
 
 def _card(choice: Mapping[str, Any]) -> str:

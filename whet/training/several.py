@@ -1,12 +1,14 @@
 """Several runs as one: each is a full run in a folder of its own, below the folder that the user named.
 
-Who trains several (seeds.py) makes a `Member` for each run. `train_all` begins them, goes on with those that
-were stopped, and passes over those that are finished, so that going on with the whole needs nothing else.
+Who trains several (seeds.py, folds.py) makes a `Member` for each run. `train_all` begins them, goes on with
+those that were stopped, and passes over those that are finished, so that going on with the whole needs
+nothing else.
 """
 
 import contextlib
+import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -78,6 +80,36 @@ def train_all(members: Sequence[Member], listen: Listener) -> Outcome:
         name, message = next(iter(outcome.failed.items()))
         raise TrainingError(f"All {len(members)} runs failed. {name}: {message}")
     return outcome
+
+
+def summarise(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean, standard deviation (n - 1), median and range of every figure that is a number in all runs.
+
+    The standard deviation of one run alone is 0."""
+    names = [name for name in figures[0] if all(isinstance(run.get(name), float) for run in figures)]
+    found = {}
+    for name in names:
+        values = [run[name] for run in figures]
+        found[name] = {
+            "mean": statistics.fmean(values),
+            "sd": statistics.stdev(values) if len(values) > 1 else 0.0,
+            "median": statistics.median(values),
+            "min": min(values),
+            "max": max(values),
+        }
+    return found
+
+
+def record(manifest: Mapping[str, Any], *folder: str) -> dict[str, Any]:
+    """What the manifest of the whole says of one run, which is in `folder` below it."""
+    results = manifest["results"]
+    plain = {
+        split: {name: value for name, value in results[split].items() if isinstance(value, float)}
+        for split in ("dev", "test")
+        if split in results
+    }
+    kept = {name: results[name] for name in ("best_epoch", "steps", "training_tokens", "training_seconds")}
+    return {"folder": "/".join(folder), **kept, **plain}
 
 
 def _train(member: Member, listen: Listener) -> dict[str, Any]:
