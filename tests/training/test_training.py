@@ -17,6 +17,7 @@ from whet.training.optimizer import parameter_groups, warmup_then_linear
 
 SPEC = EncoderSpec(101, 31, 2, 22, 3, 2, 29, "gelu", 1e-12, 0.1, 0.02)
 METRICS = {"n": 7, "accuracy": 0.5, "macro_f1": 0.4, "mcc": 0.1, "nll": 0.7, "confusion": [[1]]}
+HEADLINE = {"accuracy": 0.5, "macro F1": 0.4, "MCC": 0.1, "loss": 0.7}
 
 
 @pytest.mark.parametrize(("n_steps", "warmup"), [(1, 0.1), (7, 0.0), (50, 0.1), (50, 1.0), (33, 0.27)])
