@@ -78,7 +78,9 @@ class Comparison:
             "rows": self.n_rows,
             "metric": self.metric,
             "models": [asdict(score) for score in self.models],
-            "pairs": [{**asdict(pair), "verdict": pair.verdict} for pair in self.pairs],
+            "pairs": [
+                {**asdict(pair), "seeds": list(pair.seeds), "verdict": pair.verdict} for pair in self.pairs
+            ],
         }
 
 
