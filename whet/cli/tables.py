@@ -112,10 +112,15 @@ def demo_table(whet: Mapping[str, Any], words: Mapping[str, float]) -> Table:
 
 
 def scores_table(comparison: Comparison) -> Table:
-    """The models that are compared, each with its figure."""
-    table = plain_table("", NAMES[comparison.metric], "95% interval")
+    """The sides that are compared, each with its figure; of several seeds also how far they lie apart."""
+    has_seeds = any(score.seeds for score in comparison.models)
+    more = ("seeds", "lowest to highest") if has_seeds else ()
+    table = plain_table("", NAMES[comparison.metric], "95% interval", *more)
     for score in comparison.models:
-        table.add_row(score.model, figure(score.value), interval_text(score.interval))
+        seeds = list(score.seeds.values())
+        apart = (str(len(seeds)), f"{min(seeds):.4f} to {max(seeds):.4f}") if seeds else ("-", "-")
+        cells = apart if has_seeds else ()
+        table.add_row(score.model, figure(score.value), interval_text(score.interval), *cells)
     return table
 
 
