@@ -2,9 +2,11 @@
 
     python bench/calibration.py logits build/bench/runs build/bench OUT [--sets trec mrpc cola sst2 banking77]
     python bench/calibration.py table OUT
+    python bench/calibration.py prior OUT
 
-`logits` takes each run's dev predictions (log-probabilities are logits) and asks `whet predict --logits` for the
-reported split; `table` fits on the first and measures on the second.
+`logits` takes each run's dev predictions (log-probabilities are logits) and asks `whet predict --logits` for
+the reported split; `table` fits on the first and measures on the second; `prior` fits the temperature on a
+few dev rows at a time, with priors of several widths.
 """
 
 import argparse
@@ -13,14 +15,16 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
+from whet import calibration
 from whet.config import TrainConfig
+from whet.metrics import log_loss
 from whet.tasks.classification import Classification
 
 SETS = {"trec": "test", "mrpc": "dev", "cola": "dev", "sst2": "dev", "banking77": "test"}
-PLAIN = TrainConfig(calibrate="none")
 
 
 def save_logits(runs: Path, data: Path, out: Path, names: list[str]) -> None:
@@ -50,9 +54,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
 def print_tables(out: Path) -> None:
     """Calibration before and after; what the surest rows, label sets and thresholds give."""
     found = {path.stem: np.load(path) for path in sorted(out.glob("*.npz"))}
-    print(
-        "| set | rows: dev, test | T | ECE before | after | by chance | Brier before | after | NLL before | after |"
-    )
+    columns = ("set", "rows: dev, test", "T", "ECE before", "after", "by chance")
+    print(f"| {' | '.join(columns)} | Brier before | after | NLL before | after |")
     print(f"|{' --- |' * 10}")
     for name, kept in found.items():
         task = _task(kept)
@@ -80,6 +83,29 @@ def print_tables(out: Path) -> None:
     print(f"|{' --- |' * 7}")
     for name, kept in found.items():
         print(f"| {name} | {' | '.join(_threshold_cells(kept))} |")
+
+
+def print_priors(out: Path, n_draws: int = 40) -> None:
+    """The mean change of the loss on the reported split by temperatures from so many dev rows."""
+    widths = (0.25, 0.5, 1.0, 5.0)
+    print(f"| set | dev rows | {' | '.join(f'sd {width:g}' for width in widths)} |")
+    print(f"|{' --- |' * (len(widths) + 2)}")
+    for path in sorted(out.glob("*.npz")):
+        kept = np.load(path)
+        plain = log_loss(calibration.softmax(kept["test"]), kept["test_targets"])
+        for n in (10, 20, 50, 100, 200):
+            cells = []
+            for width in widths:
+                rng = np.random.default_rng(n)
+                changes = []
+                for _ in range(n_draws):
+                    rows = rng.choice(len(kept["dev"]), n, replace=False)
+                    with patch.object(calibration, "PRIOR_SD", width):
+                        found = calibration.fit_temperature(kept["dev"][rows], kept["dev_targets"][rows])
+                    loss = log_loss(calibration.softmax(kept["test"], found), kept["test_targets"])
+                    changes.append(loss - plain)
+                cells.append(f"{np.mean(changes):+.4f} (worst {max(changes):+.3f})")
+            print(f"| {path.stem} | {n} | {' | '.join(cells)} |")
 
 
 def _task(kept: Any, **settings: Any) -> Classification:
@@ -113,13 +139,13 @@ def main() -> None:
     logits.add_argument("data", type=Path)
     logits.add_argument("out", type=Path)
     logits.add_argument("--sets", nargs="+", default=list(SETS))
-    table = commands.add_parser("table")
-    table.add_argument("out", type=Path)
+    for name in ("table", "prior"):
+        commands.add_parser(name).add_argument("out", type=Path)
     options = parser.parse_args()
     if options.command == "logits":
         save_logits(options.runs, options.data, options.out, options.sets)
     else:
-        print_tables(options.out)
+        (print_tables if options.command == "table" else print_priors)(options.out)
 
 
 if __name__ == "__main__":

@@ -83,16 +83,15 @@ def _settings() -> str:
 def _predictions() -> Iterator[str]:
     from whet.data.writing import open_writer
 
-    labels = ("negative", "positive")
     rows = [{"id": 7, "text": "A joy.", "label": "positive"}]
     found = [whet.LabelPrediction("positive", 0.875, {"negative": 0.125, "positive": 0.875}, (-0.5, 1.5))]
-    with contextlib.redirect_stdout(io.StringIO()) as lines, open_writer(None, labels) as write:
+    with contextlib.redirect_stdout(io.StringIO()) as lines, open_writer(None) as write:
         write(rows, [dataclasses.replace(found[0], logits=None)])
-    with contextlib.redirect_stdout(io.StringIO()) as with_logits, open_writer(None, labels) as write:
+    with contextlib.redirect_stdout(io.StringIO()) as with_logits, open_writer(None) as write:
         write([], found)
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder, "predictions.csv")
-        with open_writer(table, labels) as write:
+        with open_writer(table) as write:
             write(rows, found)
         comma_separated = table.read_text(encoding="utf-8")
     yield (
@@ -107,24 +106,34 @@ def _predictions() -> Iterator[str]:
 
 
 def _figures() -> Iterator[str]:
-    from whet.evaluation import Evaluation
-    from whet.metrics import classification_metrics
+    from whet.evaluation import evaluate_logits
     from whet.slices import cut_by_length, slice_rows
+    from whet.tasks.classification import Classification
+    from whet.tasks.decision import Decision
 
-    chances = [[0.75, 0.25], [0.5625, 0.4375], [0.25, 0.75], [0.625, 0.375]]
-    metrics = classification_metrics(chances, [0, 0, 1, 1], ("negative", "positive"), "positive")
+    rules = Decision(temperature=1.5, abstain_below=0.6, quantiles=(0.4, 0.5, 1.0), n_rows=20)
+    task = Classification(("negative", "positive"), "positive", decision=rules)
+    chances = np.array([[0.75, 0.25], [0.5625, 0.4375], [0.25, 0.75], [0.625, 0.375]])
+    logits = rules.temperature * np.log(chances)
+    found = evaluate_logits(task, logits, np.array([0, 0, 1, 1]), "test.csv")
     lengths, is_right = np.repeat([5, 9, 11, 16, 28], 20), np.arange(100) < 80
     slices = slice_rows([cut_by_length(lengths)], is_right)[:1]
-    whole = Evaluation("test.csv", 4, 0, metrics, slices, 1).to_json()
+    whole = dataclasses.replace(found, slices=slices, look=1).to_json()
+    whole["metrics"]["selective"]["curve"][1:-1] = ["..."]
     yield (
         "`whet eval --json` prints, on one line, what follows; `Evaluation.metrics` is its `metrics`. `nll` "
         "is the mean loss in nats a text. `precision`, `recall` and `f1` are there where `positive_label` is "
         "set. In `confusion`, rows are true labels, columns predicted ones. An undefined ROC AUC is null. "
+        "`calibration`: at temperature 1 and as fitted; `ece_if_calibrated` is the mean and the 95th "
+        "percentile of the error that true probabilities would show. `selective`: the surest rows `at` each "
+        "coverage and their least `confidence`, the risk-coverage `curve` as [coverage, accuracy], and what "
+        "abstaining does. `label_sets` is empty where none were fitted. "
         "`slices` has every slice, worst first (here one, of another file); `kind` is length, label or "
         "column. `look` is null where no look is counted."
     )
     text = json.dumps(_rounded(whole), indent=2)
-    rows = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", text)  # the confusion's rows on a line each
+    number = r"(-?\d[\d.e-]*)"
+    rows = re.sub(rf"\[\s+{number},\s+{number}\s+\]", r"[\1, \2]", text)  # a pair of numbers on one line
     yield f"```json\n{rows}\n```"
 
 

@@ -18,9 +18,11 @@ from whet.intervals import LEVEL, Interval, loss_interval
 from whet.metrics import Counts, Floats, log_loss
 
 N_BINS: Final = 15  # Guo et al., ICML 2017
-PRIOR_SD: Final = 0.5  # of log T: a temperature beyond 0.37 to 2.7 needs rows that show it
+PRIOR_SD: Final = (
+    0.25  # of log T: a temperature beyond 0.6 to 1.6 needs rows that show it; docs/benchmarks.md
+)
 _LOWEST, _HIGHEST = math.log(0.02), math.log(50.0)  # of log T; what the prior leaves is far inside
-_N_DRAWS = 2000
+_N_DRAWS = 1000
 _HALVINGS = 10
 
 

@@ -90,11 +90,11 @@ def read_answers(
         name = f"{side.name}, seed {seed}" if side.has_seeds else side.name
         opened = given if isinstance(given, Model) else open_model(given)
         rows = read(opened)
-        labels, source = labels or rows.task.labels, rows.source
-        if set(rows.task.labels) != set(labels):
+        labels, source = labels or rows.task.output_names, rows.source
+        if set(rows.task.output_names) != set(labels):
             raise DataError(
                 f"{sides[0].name} and {name} know different labels ({', '.join(labels)}; "
-                f"{', '.join(rows.task.labels)}). Compare models of the same labels."
+                f"{', '.join(rows.task.output_names)}). Compare models of the same labels."
             )
         labelled, found = opened.answers(rows)
         if true and labelled != true:

@@ -51,7 +51,7 @@ def test_the_temperature_is_fitted_on_dev_and_saved(trained, whet, rows):
     grid = np.exp(np.linspace(-2, 2, 2001))
     scaled = logits[None] / grid[:, None, None]
     losses = np.log(np.exp(scaled).sum(axis=2)) - scaled[:, np.arange(len(true)), true]
-    best = grid[(losses.sum(axis=1) + np.log(grid) ** 2 / (2 * 0.5**2)).argmin()]
+    best = grid[(losses.sum(axis=1) + np.log(grid) ** 2 / (2 * 0.25**2)).argmin()]
     assert rules["temperature"] == pytest.approx(best, rel=0.005)
 
     found = _predictions(whet, "--logits")
