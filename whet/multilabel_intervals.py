@@ -182,7 +182,7 @@ def micro_pr_auc_interval(probabilities: NDArray[Any], true: Bools, seed: int = 
     if n_positive == 0:
         return None
     area, without = left_out_precisions(probabilities[chosen].ravel(), some)
-    shares = np.nan_to_num(without - np.nanmean(without)).reshape(len(chosen), n_labels).sum(axis=1)
+    shares = np.nan_to_num(without - area).reshape(len(chosen), n_labels).sum(axis=1)
     variance = float((shares**2).sum()) * len(chosen) / n
     n_all = n_positive if len(chosen) == n else int(true.sum())
     return _wilson_of(area, variance, n) or wilson(area * n_all, n_all)

@@ -101,9 +101,9 @@ def encode_label_sets(table: Table, form: LabelForm, names: Sequence[str]) -> La
         return _from_columns(table, names)
     spelled = _spelled(table, form)
     numbers = pc.index_in(spelled.values, value_set=pa.array(list(names), pa.large_string()))
-    unknown = np.flatnonzero(numbers.is_null().to_numpy(zero_copy_only=False))
+    unknown = np.flatnonzero(_bools(numbers.is_null()))
     if len(unknown):
-        raise DataError(_unknown(table, spelled, unknown, names))
+        raise DataError(_unknown(table, spelled, unknown, names, form.separator))
     # One number for a row and a label: sorting these orders both, and equals are a label named twice.
     keys = np.unique(spelled.rows * len(names) + numbers.to_numpy().astype(np.int64))
     rows, labels = np.divmod(keys, len(names))
@@ -117,21 +117,23 @@ def _spelled(table: Table, form: LabelForm) -> _Spelled:
     texts = _joined(table, column)
     labelled = texts.is_valid()
     brackets = _in_brackets(texts)
-    pieces = pc.split_pattern(texts, form.separator) if form.separator else pc.list_slice(_each(texts), 0, 1)
-    pieces = pc.if_else(brackets, pa.scalar(None, pieces.type), pieces)
-    rows = pc.list_parent_indices(pieces).to_numpy().astype(np.int64)
-    values = pc.utf8_trim_whitespace(pc.list_flatten(pieces))
-    kept = pc.not_equal(values, "")  # "a||b" and "a|b|" name no empty label
-    values, rows = values.filter(kept), rows[kept.to_numpy(zero_copy_only=False)]
+    plain = pc.if_else(brackets, pa.scalar(None, pa.large_string()), texts)
+    if form.separator is None:
+        values, rows = plain.drop_null(), np.flatnonzero(_bools(plain.is_valid()))
+    else:
+        pieces = pc.split_pattern(plain, form.separator)
+        values = pc.utf8_trim_whitespace(pc.list_flatten(pieces))
+        kept = pc.not_equal(values, "")  # "a||b" and "a|b|" name no empty label
+        rows = pc.list_parent_indices(pieces).to_numpy().astype(np.int64)[_bools(kept)]
+        values = values.filter(kept)
     if pc.any(brackets).as_py():
         other = _from_brackets(table, column, texts, brackets)
         values, rows = pa.concat_arrays([values, other.values]), np.concatenate([rows, other.rows])
-    return _Spelled(values, rows, labelled.to_numpy(zero_copy_only=False))
+    return _Spelled(values, rows, _bools(labelled))
 
 
-def _each(texts: pa.Array) -> pa.Array:
-    """Every text as a list of itself."""
-    return pa.LargeListArray.from_arrays(pa.array(np.arange(len(texts) + 1)), texts)
+def _bools(values: pa.Array) -> Bools:
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _joined(table: Table, column: str) -> pa.Array:
@@ -167,13 +169,13 @@ def _from_lists(table: Table, column: str, lists: pa.Array) -> _Spelled:
             f"of label names are expected. Name another column with --label."
         ) from None
     texts = pc.utf8_trim_whitespace(texts).combine_chunks()
-    empty = np.flatnonzero(pc.fill_null(pc.equal(texts, ""), True).to_numpy(zero_copy_only=False))
+    empty = np.flatnonzero(_bools(pc.fill_null(pc.equal(texts, ""), True)))
     if len(empty):
         raise DataError(
             f"{table.place(int(rows[empty[0]]))}: the list in '{shortened(column)}' holds an empty label. "
             f"Leave it out; an empty list is a row without labels."
         )
-    return _Spelled(texts, rows, lists.is_valid().to_numpy(zero_copy_only=False))
+    return _Spelled(texts, rows, _bools(lists.is_valid()))
 
 
 def _named(table: Table, column: str, ids: pa.Array, rows: Int64s, classes: Sequence[str]) -> pa.Array:
@@ -191,7 +193,7 @@ def _named(table: Table, column: str, ids: pa.Array, rows: Int64s, classes: Sequ
 
 def _from_brackets(table: Table, column: str, texts: pa.Array, brackets: pa.Array) -> _Spelled:
     """Lists written as text, as pandas writes them into a CSV file; only distinct ones are read."""
-    at = np.flatnonzero(brackets.to_numpy(zero_copy_only=False))
+    at = np.flatnonzero(_bools(brackets))
     encoded = texts.take(pa.array(at)).dictionary_encode()
     read: list[list[str] | None] = [_list_of_text(text) for text in encoded.dictionary.to_pylist()]
     numbers = encoded.indices.to_numpy()
@@ -251,7 +253,9 @@ def _neither(table: Table, odd: Bools, names: Sequence[str]) -> str:
     )
 
 
-def _unknown(table: Table, spelled: _Spelled, unknown: Int64s, names: Sequence[str]) -> str:
+def _unknown(
+    table: Table, spelled: _Spelled, unknown: Int64s, names: Sequence[str], separator: str | None
+) -> str:
     label = spelled.values[int(unknown[0])].as_py()
     first = int(spelled.rows[unknown[0]])
     others = len(np.unique(spelled.rows[unknown])) - 1
@@ -261,11 +265,13 @@ def _unknown(table: Table, spelled: _Spelled, unknown: Int64s, names: Sequence[s
         if others
         else ""
     )
-    signs = [sign for sign in SEPARATORS if sign in label]
-    joined = f"If '{signs[0]}' stands between labels, name it with --set label_separator=. " if signs else ""
-    guess = (nearest(label, names) + " ").lstrip()
+    hint = nearest(label, names)
+    sign = next((sign for sign in SEPARATORS if sign in label), None)
+    if separator is not None and sign is not None:
+        hint = f" If '{sign}' stands between labels here, write '{separator}' as in the training data."
+    hint = (hint + " ").lstrip()
     return (
         f"{table.place(first)}: label '{shortened(label)}' is not one of the {len(names)} labels this model "
-        f"knows ({shown}).{more}\n{guess}{joined}"
+        f"knows ({shown}).{more}\n{hint}"
         f"Fix the row, or train again with the new label in the data."
     )
