@@ -3,9 +3,9 @@
     python bench/threshold_rules.py [../shared/data/goemotions] [--rounds 20] [--sizes 300 1000 5000]
 
 Each round fits the rules on so many texts and scores them on 5,000 others. Probabilities are simulated, as in
-bench/multilabel_coverage.py but with log odds moved by about 0.7 label by label; with the folder of GoEmotions
-also those of TF-IDF and logistic regression (20,000 training texts), where a round draws its texts anew from
-dev and test together. Intervals are normal ones over the rounds, paired with each label's own best.
+bench/multilabel_coverage.py but with log odds moved by about 0.7 label by label; with the folder of
+GoEmotions also those of TF-IDF and logistic regression (20,000 training texts), where a round draws its texts
+anew from dev and test together. Intervals are normal ones over the rounds, paired with each label's own best.
 """
 
 import argparse

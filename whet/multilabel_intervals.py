@@ -195,7 +195,9 @@ def multilabel_intervals(
 
     Takes what that takes. per_class is a list of {label, precision, recall, f1, pr_auc}. The same seed
     gives the same intervals. Of macro figures: labels that are absent by chance count as 0 in macro
-    precision, recall and F1, and not at all in macro PR AUC."""
+    precision, recall and F1, and not at all in macro PR AUC. With fewer than some five texts for many of
+    the labels their intervals therefore miss more often: 7 to 27 times of 100 for 28 skewed labels and 50
+    texts, 5 to 16 for 300."""
     chances, given, wanted = checked(probabilities, decided, true, len(labels))
     n, n_labels = wanted.shape
     by_label = multilabel_confusions(given, wanted)
