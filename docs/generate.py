@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import typer
 
 import whet
@@ -106,19 +107,34 @@ def _predictions() -> Iterator[str]:
 
 
 def _figures() -> Iterator[str]:
-    from whet.evaluation import Evaluation
-    from whet.metrics import classification_metrics
+    from whet.evaluation import evaluate_logits
+    from whet.slices import cut_by_length, slice_rows
+    from whet.tasks.classification import Classification
+    from whet.tasks.decision import Decision
 
-    chances = [[0.75, 0.25], [0.5625, 0.4375], [0.25, 0.75], [0.625, 0.375]]
-    metrics = classification_metrics(chances, [0, 0, 1, 1], ("negative", "positive"), "positive")
-    whole = Evaluation("test.csv", 4, 0, metrics).to_json()
+    rules = Decision(temperature=1.5, abstain_below=0.6, quantiles=(0.4, 0.5, 1.0), n_rows=20)
+    task = Classification(("negative", "positive"), "positive", decision=rules)
+    chances = np.array([[0.75, 0.25], [0.5625, 0.4375], [0.25, 0.75], [0.625, 0.375]])
+    logits = rules.temperature * np.log(chances)
+    found = evaluate_logits(task, logits, np.array([0, 0, 1, 1]), "test.csv")
+    lengths, is_right = np.repeat([5, 9, 11, 16, 28], 20), np.arange(100) < 80
+    slices = slice_rows([cut_by_length(lengths)], is_right)[:1]
+    whole = dataclasses.replace(found, slices=slices, look=1).to_json()
+    whole["metrics"]["selective"]["curve"][1:-1] = ["..."]
     yield (
         "`whet eval --json` prints, on one line, what follows; `Evaluation.metrics` is its `metrics`. `nll` "
         "is the mean loss in nats a text. `precision`, `recall` and `f1` are there where `positive_label` is "
-        "set. In `confusion`, rows are true labels, columns predicted ones. An undefined ROC AUC is null."
+        "set. In `confusion`, rows are true labels, columns predicted ones. An undefined ROC AUC is null. "
+        "`calibration`: at temperature 1 and as fitted; `ece_if_calibrated` is the mean and the 95th "
+        "percentile of the error that true probabilities would show. `selective`: the surest rows `at` each "
+        "coverage and their least `confidence`, the risk-coverage `curve` as [coverage, accuracy], and what "
+        "abstaining does. `label_sets` is empty where none were fitted. "
+        "`slices` has every slice, worst first (here one, of another file); `kind` is length, label or "
+        "column. `look` is null where no look is counted."
     )
     text = json.dumps(_rounded(whole), indent=2)
-    rows = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", text)  # the confusion's rows on a line each
+    number = r"(-?\d[\d.e-]*)"
+    rows = re.sub(rf"\[\s+{number},\s+{number}\s+\]", r"[\1, \2]", text)  # a pair of numbers on one line
     yield f"```json\n{rows}\n```"
 
 
@@ -133,6 +149,7 @@ def _rounded(value: Any) -> Any:
 
 RESULTS = (
     "comparison.Comparison",
+    "slices.Slice",
     "training.estimate.Estimate",
     "data.findings.Report",
     "data.findings.Finding",

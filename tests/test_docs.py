@@ -202,8 +202,12 @@ def _write_data(folder: Path) -> None:
         for text, label in ((good, "positive"), (bad, "negative"))
     ]
     write("reviews.csv", "text,label", *reviews)
-    for name in ("dev.csv", "test.csv"):
-        write(name, "text,label", *reviews[:6])
+    write("dev.csv", "text,label", *reviews[:6])
+    write(
+        "test.csv",
+        "text,label,source",
+        *(f"{row},{'web' if i % 2 else 'mail'}" for i, row in enumerate(reviews[:6])),
+    )
     write("new.csv", "id,text", *(f'{i},"{text}"' for i, text in enumerate(POSITIVE + NEGATIVE)))
     write("tickets.csv", "number,message,team", *(f"{i},{row}" for i, row in enumerate(reviews)))
     write("lines.txt", *POSITIVE, *NEGATIVE)

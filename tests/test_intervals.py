@@ -84,8 +84,9 @@ def test_macro_recall_of_even_labels_is_about_accuracy() -> None:
 def test_every_interval_holds_its_figure(n: int, n_labels: int, seed: int, margin: float) -> None:
     names = [str(i) for i in range(n_labels)]
     chances, true = _draw(n, n_labels, seed, margin)
-    figures = metrics.classification_metrics(chances, true, names)
-    ends = intervals.classification_intervals(chances, true, names)
+    answers = np.where(np.random.default_rng(seed).random(n) < seed % 3 / 3, -1, chances.argmax(axis=1))
+    figures = metrics.classification_metrics(chances, true, names, answers=answers)
+    ends = intervals.classification_intervals(chances, true, names, answers=answers)
     json.dumps(ends, allow_nan=False)
     assert set(ends) == set(figures) - {"n", "confusion"}
     pairs = [(figures[name], ends[name]) for name in ends if name != "per_class"]

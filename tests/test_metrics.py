@@ -245,6 +245,32 @@ def test_everything_against_scikit_learn(case: tuple[np.ndarray, np.ndarray]) ->
     json.dumps(ours, allow_nan=False)
 
 
+@given(answers(), st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_rows_without_answer_against_scikit_learn(case: tuple[np.ndarray, np.ndarray], seed: int) -> None:
+    """To scikit-learn, "no answer" is one more label, which no text has."""
+    probabilities, true = case
+    n, k = probabilities.shape
+    labels = [f"label {i}" for i in range(k)]
+    given_labels = np.random.default_rng(seed).integers(-1, k, n)
+    ours = metrics.classification_metrics(probabilities, true, labels, answers=given_labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        report = oracle.classification_report(
+            true, given_labels, labels=range(k), target_names=labels, output_dict=True, zero_division=0
+        )
+        mcc = oracle.matthews_corrcoef(true, given_labels)
+        confusion = oracle.confusion_matrix(true, given_labels, labels=range(k))
+    assert ours["confusion"] == confusion.tolist()
+    _close(ours["accuracy"], oracle.accuracy_score(true, given_labels))
+    _close(ours["mcc"], mcc)
+    for key in ("precision", "recall", "f1"):
+        theirs = "f1-score" if key == "f1" else key
+        _close(ours[f"macro_{key}"], report["macro avg"][theirs])
+        _close([row[key] for row in ours["per_class"]], [report[label][theirs] for label in labels])
+    assert [row["support"] for row in ours["per_class"]] == np.bincount(true, minlength=k).tolist()
+
+
 @given(answers(), st.randoms(use_true_random=False), st.integers(1, 7))
 @settings(max_examples=50, deadline=None)
 def test_order_and_batching_do_not_matter(
@@ -308,7 +334,7 @@ def test_of_equals_the_first_label_is_predicted() -> None:
         (lambda: metrics.confusion_matrix([], [], 0), "n_labels must be at least 1"),
         (lambda: metrics.accuracy(np.zeros((2, 2), dtype=int)), "no text to score"),
         (lambda: metrics.matthews_correlation(np.zeros((2, 2), dtype=int)), "no text to score"),
-        (lambda: metrics.accuracy(np.ones((2, 3), dtype=int)), "a confusion matrix must be"),
+        (lambda: metrics.accuracy(np.ones((3, 2), dtype=int)), "a confusion matrix must be"),
         (lambda: metrics.accuracy(np.ones((2, 2))), "must hold integers"),
         (lambda: metrics.accuracy(-np.ones((2, 2), dtype=int)), "negative"),
         (lambda: metrics.roc_auc([0.1, 0.2], [True]), "must be"),

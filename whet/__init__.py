@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from whet.errors import WhetError
     from whet.evaluation import Evaluation
     from whet.examples import LabelPrediction
+    from whet.labelling import select
     from whet.user_model import Model
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "load_encoder",
     "load_module",
     "locate",
+    "select",
     "train",
 ]
 
@@ -56,6 +58,7 @@ _HOMES = {
     "LabelPrediction": "whet.examples",
     "TrainConfig": "whet.config",
     "WhetError": "whet.errors",
+    "select": "whet.labelling",
     "locate": "whet.checkpoints.locate",
 }
 

@@ -11,13 +11,16 @@ from typing import Any, final
 from whet.artifact import load_model
 from whet.checkpoints.loading import encoder_from, open_checkpoint
 from whet.checkpoints.locate import locate
-from whet.comparison import METRICS, Comparison, compare_answers
+from whet.comparison import Comparison, compare_answers
 from whet.config import Cut, make_config
+from whet.contenders import contenders, read_answers
 from whet.data.findings import Report
 from whet.encoder.device import resolve_device, resolve_precision
-from whet.errors import ConfigError, DataError, UsageError
+from whet.errors import ConfigError, UsageError
 from whet.evaluation import Evaluation
+from whet.ledger import look_together
 from whet.model import TextEncoder, TextModel, TextRules, start_model
+from whet.paired import METRICS
 from whet.runs import read_manifest
 from whet.tasks.classification import Classification
 from whet.text.tokens import Tokeniser
@@ -91,11 +94,13 @@ def train(
     text: str | None = None,
     pair: str | None = None,
     label: str | None = None,
+    group: str | None = None,
     model: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     resume: bool = False,
     seeds: int | None = None,
+    folds: int | None = None,
     quiet: bool = False,
     listeners: Sequence[Listener] = (),
     began: float | None = None,
@@ -107,25 +112,28 @@ def train(
     "hf:owner/name[:config]", a pandas DataFrame, a dictionary of lists, or (texts, labels).
     settings are the fields of `whet.config.TrainConfig`: `epochs=5`, `learning_rate=3e-5`, `seed=1` ...
     seeds trains so often, from `seed` on, each a full run in `out`/seeds; the best on dev is the model.
+    folds cross-validates first: for each fold a full run in `out`/folds that is tested on it. group is a
+    column whose rows of one value stay together, in folds and where dev is held out.
     resume goes on with the run in `out` (or the newest of this data), with the settings it was begun with;
     data may then be None where it came from files. began is when the time limit began to run, as of
     `time.monotonic`, where that is earlier than this call.
     Raises WhetError for whatever the caller can mend.
     """
     request = Request(
-        named=Named(data, dev, test, task, text, pair, label),
+        named=Named(data, dev, test, task, text, pair, label, group),
         config=make_config(settings),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
         out=None if out is None else os.fspath(out),
         overwrite=overwrite,
-        seeds=_n_seeds(seeds),
+        **_several(seeds, folds),
         began=time.monotonic() if began is None else began,
     )
     if resume and overwrite:
         raise UsageError("resume goes on with a run and overwrite replaces it. Choose one of the two.")
-    with _listening(quiet, listeners) as listen:
+    with listening(quiet, listeners) as listen:
         if resume:
-            named = {"task": task, "text": text, "pair": pair, "label": label, "model": model, "seeds": seeds}
+            named: dict[str, Any] = {"task": task, "text": text, "pair": pair, "label": label, "group": group}
+            named |= {"model": model, "seeds": seeds, "folds": folds}
             given = settings | {name: value for name, value in named.items() if value is not None}
             folder = resume_training(request, given, listen)
         else:
@@ -142,8 +150,10 @@ def estimate(
     text: str | None = None,
     pair: str | None = None,
     label: str | None = None,
+    group: str | None = None,
     model: str | os.PathLike[str] | None = None,
     seeds: int | None = None,
+    folds: int | None = None,
     quiet: bool = False,
     began: float | None = None,
     **settings: Any,
@@ -152,26 +162,31 @@ def estimate(
 
     A few steps are timed at rate 0; nothing is written. Raises WhetError, as `train` would."""
     request = Request(
-        named=Named(data, dev, test, task, text, pair, label),
+        named=Named(data, dev, test, task, text, pair, label, group),
         config=make_config(settings),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
-        seeds=_n_seeds(seeds),
+        **_several(seeds, folds),
         began=time.monotonic() if began is None else began,
     )
-    with _listening(quiet, ()) as listen:
+    with listening(quiet, ()) as listen:
         return estimate_training(request, listen)
 
 
-def _n_seeds(seeds: int | None) -> int:
-    if seeds is None:
-        return 1
-    if seeds < 1:
-        raise ConfigError(f"seeds={seeds}: must be a whole number from 1 up.")
-    return seeds
+def _several(seeds: int | None, folds: int | None) -> dict[str, Any]:
+    problems = []
+    if seeds is not None and seeds < 1:
+        problems.append(f"seeds={seeds}: must be a whole number from 1 up.")
+    if folds is not None and folds < 2:
+        problems.append(f"folds={folds}: must be a whole number from 2 up.")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    if folds is not None and seeds is not None and seeds > 1:
+        raise UsageError("folds and seeds are two ways of training several times. Choose one of the two.")
+    return {"seeds": 1 if seeds is None else seeds, "folds": folds}
 
 
 @contextmanager
-def _listening(quiet: bool, listeners: Sequence[Listener]) -> Iterator[Listener]:
+def listening(quiet: bool, listeners: Sequence[Listener]) -> Iterator[Listener]:
     """One listener that tells all of them, and the progress bar unless it is quiet."""
     shown = None if quiet else progress()
     subscribers = [*([] if shown is None else [shown]), *listeners]
@@ -196,13 +211,21 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
     computing_in = resolve_precision(precision, place)
     location = locate(os.fspath(path))
     module = load_model(location.folder, location.name).to(place)
-    return Model(module.double() if computing_in == "float64" else module, computing_in, os.fspath(path))
+    module = module.double() if computing_in == "float64" else module
+    return Model(module, computing_in, os.fspath(path), location.folder)
 
 
-def evaluate(model: str | os.PathLike[str] | Model, data: Any, **columns: str | None) -> Evaluation:
+def evaluate(
+    model: str | os.PathLike[str] | Model,
+    data: Any,
+    *,
+    slices: Sequence[str] = (),
+    abstain_below: float | None = None,
+    **columns: str | None,
+) -> Evaluation:
     """`Model.evaluate` of a model, or of the folder of one."""
     opened = model if isinstance(model, Model) else load(model)
-    return opened.evaluate(data, **columns)
+    return opened.evaluate(data, slices=slices, abstain_below=abstain_below, **columns)
 
 
 def compare(
@@ -214,46 +237,28 @@ def compare(
     device: str = "auto",
     precision: str = "float32",
 ) -> Comparison:
-    """Say whether one model is really better than another: compare(a, b, ..., data).
+    """Say whether one model, or one way of training, is really better than another: compare(a, b, ..., data).
 
     Two or more models (a `Model`, or the folder or name of one), then labelled rows as `evaluate` takes them.
-    metric is accuracy, macro_f1 or mcc. One model is in memory at a time. Raises what `evaluate` raises;
-    UsageError for a call that was put together wrongly; DataError for models of different labels."""
+    A run with several finished seeds stands for its way of training: the mean over the seeds is compared,
+    over texts and seeds. metric is accuracy, macro_f1 or mcc. One model is in memory at a time. Raises what
+    `evaluate` raises; UsageError for a call that was put together wrongly; DataError for models of different
+    labels."""
     *models, data = models_and_data or (None,)
-    if len(models) < 2:
-        raise UsageError(f"compare takes two models or more, then labelled rows, and this is {len(models)}.")
+    sides = contenders(models)
     if metric not in METRICS:
         raise UsageError(f"there is no metric '{metric}' to compare by; there are: {', '.join(METRICS)}.")
-    named = [model.name if isinstance(model, Model) else os.fspath(model) for model in models]
-    names = [str(name) if name else f"model {i}" for i, name in enumerate(named, 1)]
-    if len(set(names)) < len(names):
-        raise UsageError(f"a model is named twice: {', '.join(names)}. Name each once.")
     if isinstance(data, Iterator):
         data = list(data)
-    labels: tuple[str, ...] = ()
-    true: list[str] = []
-    answers: dict[str, list[int]] = {}
-    notes: list[str] = []
-    source = ""
-    for name, given in zip(names, models, strict=True):
-        opened = given if isinstance(given, Model) else load(given, device=device, precision=precision)
-        rows = opened.labelled(data, text, pair, label)
-        labels, source = labels or rows.task.labels, rows.source
-        if set(rows.task.labels) != set(labels):
-            raise DataError(
-                f"{names[0]} and {name} know different labels ({', '.join(labels)}; "
-                f"{', '.join(rows.task.labels)}). Compare models of the same labels."
-            )
-        labelled, found = opened.answers(rows)
-        if answers and labelled != true:
-            raise DataError(
-                f"{source}: {names[0]} and {name} read different labels. Name the column with --label."
-            )
-        true = labelled
-        answers[name] = [labels.index(answer) for answer in found]
-        notes += [f"{name}: {note}" for note in rows.notes]
-    ids = [labels.index(name) for name in true]
-    return replace(compare_answers(source, ids, answers, len(labels), metric), notes=tuple(notes))
+    found = read_answers(
+        sides,
+        lambda model: model.labelled(data, text, pair, label),
+        lambda path: load(path, device=device, precision=precision),
+    )
+    comparison = compare_answers(found.source, found.true, found.answers, len(found.labels), metric)
+    values = {score.model: {metric: score.value} for score in comparison.models}
+    looks = look_together(found.ledgers, "compare", found.source, found.fingerprint, len(found.true), values)
+    return replace(comparison, notes=(*found.notes, *looks))
 
 
 def load_encoder(

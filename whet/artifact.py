@@ -17,7 +17,7 @@ from torch import Tensor
 
 from whet.checkpoints.families import family_of
 from whet.checkpoints.loading import open_checkpoint
-from whet.errors import CheckpointError
+from whet.errors import CheckpointError, ConfigError
 from whet.files import checksum, checksums, folder_beside, moment, write_json, write_text
 from whet.model import TextModel, TextRules, start_model
 from whet.tasks import TASKS
@@ -137,6 +137,11 @@ def _task(folder: Path, saved: Mapping[str, Any]) -> Classification:
         raise CheckpointError(
             f"{folder}: task '{name}' is not one that this whet knows ({', '.join(TASKS)})."
         )
-    task = TASKS[name].from_json(saved["task"])
+    try:
+        task = TASKS[name].from_json(saved["task"])
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise CheckpointError(
+            f"{folder / 'whet.json'}: the task is damaged or badly edited ({error}). Copy the folder again."
+        ) from None
     assert isinstance(task, Classification)
     return task

@@ -41,7 +41,7 @@ def model_card(
             "| --- | --- | --- | --- |",
             f"| {' | '.join(figures)} |",
             "",
-            f"{choice} So expect a little less on new ones.",
+            f"{choice}{_fitted(metrics)} So expect a little less on new ones.",
             "",
         ]
     lines += [
@@ -51,8 +51,17 @@ def model_card(
         'print(model.predict(["..."]))',
         "```",
         "",
-        "transformers opens it too: `pipeline('text-classification', 'FOLDER')`. How texts are cut, and the",
-        "checksums of the files, stand in `whet.json`.",
+        "transformers opens it too: `pipeline('text-classification', 'FOLDER')`. Logits are the same there,",
+        "probabilities those at temperature 1. Decision rules (temperature, thresholds), how texts are cut,",
+        "and the checksums of the files stand in `whet.json`.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _fitted(metrics: Mapping[str, Any]) -> str:
+    """What else they decided, in words."""
+    temperature, rows = (metrics["calibration"][key] for key in ("temperature", "fitted_rows"))
+    if temperature == 1:
+        return ""
+    return f" The temperature of its probabilities ({temperature:.3g}) was fitted on {rows:,} of them."

@@ -18,6 +18,9 @@ from whet.errors import ConfigError, nearest
 Cut = Literal["tail", "head", "middle"]
 Precision = Literal["auto", "float32", "bf16", "float64"]
 ChooseBy = Literal["mcc", "accuracy", "macro_f1", "loss"]
+ClassWeights = Literal["none", "balanced"]
+Calibrate = Literal["temperature", "none"]
+Threshold = Literal["none", "f1", "precision"]
 
 
 def _setting(default: Any, meaning: str, low: float = -math.inf, high: float = math.inf) -> Any:
@@ -55,7 +58,32 @@ class TrainConfig:
     choose_by: ChooseBy = _setting(
         "mcc", "the dev figure an epoch is chosen by: the last one within a standard error of the best"
     )
+    class_weights: ClassWeights = _setting(
+        "none", "balanced: in the loss every label counts as much, however few its training rows"
+    )
+    focal_gamma: float = _setting(
+        0.0, "focal loss: each row's loss times (1 - p)^gamma, p of the true label; 0 is off", 0.0, 10.0
+    )
+    label_smoothing: float = _setting(
+        0.0, "share of each target that is spread evenly over all labels; 0 is off", 0.0, 0.99
+    )
     positive_label: str | None = _setting(None, "the label that binary precision, recall and F1 are about")
+    calibrate: Calibrate = _setting(
+        "temperature",
+        "how probabilities are made true on dev: by a temperature that divides the logits, or not",
+    )
+    threshold: Threshold = _setting(
+        "none",
+        "thresholds fitted on dev: the best F1 of each label, or the largest recall with min_precision; of "
+        "two labels that of positive_label, or else of the second",
+    )
+    min_precision: float | None = _setting(None, "the precision that threshold=precision asks for", 0.0, 1.0)
+    abstain_below: float | None = _setting(
+        None,
+        "give no label where its probability is below this; eval and predict can say otherwise",
+        0.0,
+        1.0,
+    )
     time_limit: float | None = _setting(
         None, "the run's time, in seconds or as 90s, 10m, 1h30m; the schedule is fitted to it", 1.0
     )
@@ -80,6 +108,16 @@ class TrainConfig:
                 _checked(setting, getattr(self, setting.name))
             except ConfigError as error:
                 problems.append(str(error))
+        if not problems and self.focal_gamma > 0 and self.label_smoothing > 0:
+            problems.append(
+                f"focal_gamma={self.focal_gamma:g} with label_smoothing={self.label_smoothing:g}: both work "
+                "against too much confidence, and focal loss has no smoothed form. Set one of them to 0."
+            )
+        if (self.threshold == "precision") != (self.min_precision is not None):
+            problems.append(
+                f"threshold={self.threshold} with min_precision={_word(self.min_precision)}: "
+                "set both, as threshold=precision and min_precision=0.9, or neither."
+            )
         if problems:
             raise ConfigError("\n".join(problems))
 
@@ -150,6 +188,10 @@ def make_config(values: Mapping[str, Any]) -> TrainConfig:
     if unknown:
         raise ConfigError("\n".join([*unknown, f"The settings are: {', '.join(SETTINGS)}."]))
     return config
+
+
+def _word(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"
 
 
 def _meant(key: str) -> str:

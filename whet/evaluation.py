@@ -7,6 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from whet.predictor import Predictor
+from whet.slices import Slice
 from whet.tasks.base import Task
 from whet.text.store import TokenStore
 
@@ -19,7 +20,9 @@ class Evaluation:
     source: str
     n_rows: int  # labelled rows, the ones the figures are about
     n_unlabelled: int
-    metrics: Mapping[str, Any]  # see `whet.metrics.classification_metrics`; intervals: `whet.intervals`
+    metrics: Mapping[str, Any]  # figures, "intervals" under their names, and the blocks of `Task.trust`
+    slices: tuple[Slice, ...] = ()  # the worst first
+    look: int | None = None  # which look at these rows it is by the run; None where that is not counted
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -29,6 +32,8 @@ class Evaluation:
             "rows": self.n_rows,
             "unlabelled_rows": self.n_unlabelled,
             "metrics": dict(self.metrics),
+            "slices": [one.to_json() for one in self.slices],
+            "look": self.look,
         }
 
 
@@ -40,7 +45,12 @@ def evaluate_store(
     targets (n_texts,) int64, -1 where a text has no label; at least one has one. The task names the
     model's outputs as the data does."""
     logits = predictor.logits(store)
+    return evaluate_logits(task, logits, targets, source), logits
+
+
+def evaluate_logits(task: Task, logits: np.ndarray, targets: np.ndarray, source: str) -> Evaluation:
+    """As `evaluate_store`, from logits (n_texts, n_outputs)."""
     labelled = targets >= 0
-    metrics = task.metrics(logits[labelled], targets[labelled])
-    metrics["intervals"] = task.intervals(logits[labelled], targets[labelled])
-    return Evaluation(source, int(labelled.sum()), int((~labelled).sum()), metrics), logits
+    rows = logits[labelled], targets[labelled]
+    metrics = task.metrics(*rows) | {"intervals": task.intervals(*rows)} | task.trust(*rows)
+    return Evaluation(source, int(labelled.sum()), int((~labelled).sum()), metrics)

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from whet.metrics import (
     Counts,
     Floats,
-    confusion_matrix,
+    answered_confusion,
     macro_precision_recall_f1,
     matthews_correlation,
 )
@@ -61,7 +61,8 @@ def f1_interval(hits: float, misses: float) -> Interval | None:
 
 
 def macro_and_mcc_intervals(confusion: ArrayLike, seed: int = 0) -> dict[str, Interval]:
-    """Intervals of macro_precision, macro_recall, macro_f1 and mcc: confusion (n_labels, n_labels) integers.
+    """Intervals of macro_precision, macro_recall, macro_f1 and mcc: confusion (n_labels, n_labels) integers,
+    or one of `metrics.answered_confusion`.
 
     Drawing n texts anew is one multinomial draw of the cells, whatever n. One text spread over all cells
     keeps an empty cell possible (Agresti and Coull's idea for shares, The American Statistician 52, 1998).
@@ -70,9 +71,11 @@ def macro_and_mcc_intervals(confusion: ArrayLike, seed: int = 0) -> dict[str, In
     counts = np.asarray(confusion, np.int64)
     n, n_labels = int(counts.sum()), len(counts)
     spread = n_labels <= MOST_SPREAD_LABELS
-    chances = (counts + spread / n_labels**2) / (n + spread)
+    if not counts[:, n_labels:].any():  # every text has an answer
+        counts = counts[:, :n_labels]
+    chances = (counts + spread / counts.size) / (n + spread)
     # Whole numbers for the smoothed matrix: every figure is the same for a multiple of the counts.
-    smoothed = counts * n_labels**2 + 1 if spread and n * n_labels**2 < 2e9 else counts
+    smoothed = counts * counts.size + 1 if spread and n * counts.size < 2e9 else counts
     found, centre = _macro_and_mcc(counts), _macro_and_mcc(smoothed)  # (4,)
     resampled = _resampled(chances, n, N_RESAMPLES if spread else _FEWER_RESAMPLES, seed)  # (n_resamples, 4)
     deviation, bias = resampled.std(axis=0), resampled.mean(axis=0) - centre
@@ -81,11 +84,11 @@ def macro_and_mcc_intervals(confusion: ArrayLike, seed: int = 0) -> dict[str, In
     intervals = {}
     for i, name in enumerate(names):
         low = -1.0 if name == "mcc" else 0.0
-        intervals[name] = _open_ended(found[i], centre[i], deviation[i], bias[i], t, low, n)
+        intervals[name] = open_ended(found[i], centre[i], deviation[i], bias[i], t, low, n)
     return intervals
 
 
-def _open_ended(
+def open_ended(
     found: float, centre: float, deviation: float, bias: float, t: float, low: float, n: int
 ) -> Interval:
     """found ± t deviations on the scale log((x - low) / (1 - x)), whose slope is taken at centre.
@@ -102,23 +105,22 @@ def _open_ended(
 
 
 def _resampled(chances: Floats, n: int, n_resamples: int, seed: int) -> Floats:
-    """The four figures of matrices drawn from chances (n_labels, n_labels): (n_resamples, 4)."""
+    """The four figures of matrices drawn from chances, of a matrix' shape: (n_resamples, 4)."""
     rng = np.random.default_rng(seed)
-    n_labels = len(chances)
     occupied = np.flatnonzero(chances)
     weights = chances.ravel()[occupied]
-    at_once = max(1, _CELLS_AT_ONCE // n_labels**2)
+    at_once = max(1, _CELLS_AT_ONCE // chances.size)
     figures = []
     for first in range(0, n_resamples, at_once):
         n_matrices = min(at_once, n_resamples - first)
-        cells = np.zeros((n_matrices, n_labels**2), np.int64)
+        cells = np.zeros((n_matrices, chances.size), np.int64)
         cells[:, occupied] = rng.multinomial(n, weights / weights.sum(), n_matrices)
-        figures.append(_macro_and_mcc(cells.reshape(n_matrices, n_labels, n_labels)))
+        figures.append(_macro_and_mcc(cells.reshape(n_matrices, *chances.shape)))
     return np.concatenate(figures)
 
 
 def _macro_and_mcc(confusion: Counts) -> Floats:
-    """macro precision, recall, F1 and MCC: (..., n_labels, n_labels) -> (..., 4)."""
+    """macro precision, recall, F1 and MCC of matrices: (...) -> (..., 4)."""
     return np.stack([*macro_precision_recall_f1(confusion), matthews_correlation(confusion)], axis=-1)
 
 
@@ -248,6 +250,7 @@ def classification_intervals(
     true: ArrayLike,
     labels: Sequence[str],
     positive_label: str | None = None,
+    answers: ArrayLike | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """95% intervals [low, high] under the names of `metrics.classification_metrics`, None where undefined.
@@ -257,7 +260,7 @@ def classification_intervals(
     as the figures do, for a label that happens to be absent counts as 0."""
     chances, ids = np.asarray(probabilities), np.asarray(true)
     n_labels, n = len(labels), len(ids)
-    confusion = confusion_matrix(ids, chances.argmax(axis=1), n_labels)
+    confusion = answered_confusion(ids, chances.argmax(axis=1) if answers is None else answers, n_labels)
     hits, support, predicted = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     auc_per_label, auc = roc_auc_intervals(chances, ids, seed)
     positive = labels.index(positive_label) if positive_label is not None else 1

@@ -30,12 +30,24 @@ def confusion_matrix(true: ArrayLike, predicted: ArrayLike, n_labels: int) -> Co
     Matrices of parts add up to the matrix of the whole. ValueError: lengths that differ, values that are not
     integers or not in range.
     """
+    return _confusion(true, _label_ids(predicted, n_labels, "predicted"), n_labels, n_labels)
+
+
+def answered_confusion(true: ArrayLike, answers: ArrayLike, n_labels: int) -> Counts:
+    """As `confusion_matrix`, where an answer may be -1, none: (n_labels, n_labels + 1) int64.
+
+    The last column counts texts without an answer. Every figure here takes such a matrix too: a text without
+    an answer counts as not right, is missed by its label's recall, and lowers no label's precision."""
+    given = _label_ids(np.asarray(answers) + 1, n_labels + 1, "answers") - 1
+    return _confusion(true, np.where(given < 0, n_labels, given), n_labels, n_labels + 1)
+
+
+def _confusion(true: ArrayLike, predicted_ids: Counts, n_labels: int, n_columns: int) -> Counts:
     true_ids = _label_ids(true, n_labels, "true")
-    predicted_ids = _label_ids(predicted, n_labels, "predicted")
     if len(true_ids) != len(predicted_ids):
         raise ValueError(f"{len(true_ids)} true labels but {len(predicted_ids)} predicted ones")
-    cells = np.bincount(true_ids * n_labels + predicted_ids, minlength=n_labels * n_labels)
-    return cells.astype(np.int64, copy=False).reshape(n_labels, n_labels)
+    cells = np.bincount(true_ids * n_columns + predicted_ids, minlength=n_labels * n_columns)
+    return cells.astype(np.int64, copy=False).reshape(n_labels, n_columns)
 
 
 def accuracy(confusion: ArrayLike) -> Floats:
@@ -56,7 +68,7 @@ def precision_recall_f1(confusion: ArrayLike) -> tuple[Floats, Floats, Floats]:
     counts = _counts(confusion)
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     support = counts.sum(axis=-1)
-    predicted = counts.sum(axis=-2)
+    predicted = counts.sum(axis=-2)[..., : hits.shape[-1]]
     return _ratio(hits, predicted), _ratio(hits, support), _ratio(2 * hits, support + predicted)
 
 
@@ -89,7 +101,8 @@ def matthews_correlation(confusion: ArrayLike) -> Floats:
     total = _total(counts)
     support = counts.sum(axis=-1)
     predicted = counts.sum(axis=-2)
-    covariance = _right(counts) * total - (support * predicted).sum(axis=-1)
+    agreeing = support * predicted[..., : support.shape[-1]]
+    covariance = _right(counts) * total - agreeing.sum(axis=-1)
     spread_true = total**2 - (support**2).sum(axis=-1)
     spread_predicted = total**2 - (predicted**2).sum(axis=-1)
     # One root of the product: two equal spreads then give back exactly that spread, and 1 stays 1.
@@ -168,17 +181,19 @@ def classification_metrics(
     true: ArrayLike,
     labels: Sequence[str],
     positive_label: str | None = None,
+    answers: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Every classification metric at once, as plain Python numbers that JSON can hold.
 
-    probabilities (n, n_labels), each row summing to 1; true (n,) integers that index `labels`. The predicted
-    label is the most probable one, the first of equals.
+    probabilities (n, n_labels), each row summing to 1; true (n,) integers that index `labels`; answers (n,)
+    the predicted ones, -1 for none, which counts as not right. Without answers the predicted label is the
+    most probable one, the first of equals.
 
     Keys: n, accuracy, macro_precision, macro_recall, macro_f1 (over all `labels`), mcc, roc_auc (for two
     labels that of the positive one or else the second; for more the one-vs-rest mean; None where undefined),
     nll (nats a text); with a positive_label also precision, recall and f1, which are about it; per_class, a
     list of {label, precision, recall, f1, support, roc_auc} in the order of `labels`; confusion, nested
-    lists with true labels as rows.
+    lists with true labels as rows, of the texts that have an answer.
 
     ValueError: no text, shapes that do not fit, values that are not probabilities, a label named twice, a
     positive_label that is unknown or given where there are not two labels.
@@ -195,7 +210,8 @@ def classification_metrics(
         raise ValueError(f"probabilities have {chances.shape[1]} columns for {len(names)} labels")
     _require_probabilities(chances)
 
-    confusion = confusion_matrix(true_ids, chances.argmax(axis=1), len(names))
+    predicted = chances.argmax(axis=1) if answers is None else answers
+    confusion = answered_confusion(true_ids, predicted, len(names))
     precision, recall, f1 = precision_recall_f1(confusion)
     macro_precision, macro_recall, macro_f1 = macro_precision_recall_f1(confusion)
     auc_per_label = roc_auc_per_label(chances, true_ids)
@@ -228,7 +244,7 @@ def classification_metrics(
         }
         for i, name in enumerate(names)
     ]
-    metrics["confusion"] = confusion.tolist()
+    metrics["confusion"] = confusion[:, : len(names)].tolist()
     return metrics
 
 
@@ -277,9 +293,9 @@ def _require_probabilities(chances: NDArray[Any]) -> None:
 
 
 def _counts(confusion: ArrayLike) -> Counts:
-    """A confusion matrix, or a stack of them, as int64 (..., n_labels, n_labels)."""
+    """A confusion matrix, or a stack of them, as int64 (..., n_labels, n_labels or one more)."""
     counts = np.asarray(confusion)
-    if counts.ndim < 2 or counts.shape[-1] != counts.shape[-2] or counts.shape[-1] == 0:
+    if counts.ndim < 2 or counts.shape[-2] == 0 or counts.shape[-1] - counts.shape[-2] not in (0, 1):
         raise ValueError(f"a confusion matrix must be (..., n_labels, n_labels), not {counts.shape}")
     if not np.issubdtype(counts.dtype, np.integer):
         raise ValueError(f"a confusion matrix must hold integers, not {counts.dtype}")

@@ -23,9 +23,9 @@ from whet.intervals import (
     N_RESAMPLES,
     Interval,
     Z,
-    _open_ended,
     f1_interval,
     loss_interval,
+    open_ended,
     wilson,
 )
 from whet.metrics import Counts, Floats
@@ -84,7 +84,7 @@ def macro_intervals(decided: Bools, true: Bools, seed: int = 0) -> dict[str, Int
     intervals = {}
     for i, name in enumerate(RATIOS):
         spread = float(deviation[i]) * _shared_spread(*numbers[i])
-        ends = _open_ended(found[i], smoothed[i], spread, float(bias[i]), _student(n), 0.0, n)
+        ends = open_ended(found[i], smoothed[i], spread, float(bias[i]), _student(n), 0.0, n)
         intervals[f"macro_{name}"] = ends
     return intervals
 

@@ -1,5 +1,6 @@
 """The run folder: where it is, its manifest, and what stands in it while training and afterwards."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -32,6 +33,9 @@ class RunFolder:
         self.log = path / "train.log"
         self.checkpoints = path / "checkpoints"  # while training
         self.dev_predictions = path / "predictions.dev.jsonl"
+        self.fold_predictions = path / "predictions.folds.jsonl"  # of a cross-validation, as the next two
+        self.label_errors = path / "label_errors.csv"
+        self.hardest = path / "hardest.csv"
         self._lock = FileLock(path / _LOCK, blocking=False)
 
     def claim(self) -> None:
@@ -158,6 +162,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RunError(f"{folder / 'run.json'} cannot be read: {error}") from None
     return content
+
+
+def finished_seeds(run: Path) -> tuple[dict[str, Path], int]:
+    """The finished seeds of a run of several, by number, and how many were asked for; none and 1 for all
+    else."""
+    found = {}
+    for folder in (run / "seeds").glob("*"):
+        with contextlib.suppress(RunError):
+            if read_manifest(folder).get("status") == "finished":
+                found[folder.name] = folder
+    n_asked = 1
+    with contextlib.suppress(RunError):
+        n_asked = read_manifest(run).get("seeds", 1)
+    return dict(sorted(found.items(), key=lambda seed: (len(seed[0]), seed[0]))), max(n_asked, len(found))
 
 
 def check_out(out: str | None, overwrite: bool) -> None:

@@ -17,10 +17,12 @@ from whet.data.texts import Texts
 from whet.errors import DataError
 from whet.evaluation import Evaluation, evaluate_store
 from whet.examples import LabelPrediction
+from whet.ledger import ledger_of
 from whet.model import TextModel
 from whet.predictor import Predictor
+from whet.slices import Cut, cut_by_column, cut_by_label, cut_by_length, slice_rows
 from whet.tasks.classification import Classification
-from whet.text.store import TokenStore
+from whet.text.store import TokenStore, store_of
 
 Text = str | tuple[str, str]
 
@@ -31,6 +33,7 @@ class Labelled:
     """The rows of one file as a model reads them."""
 
     source: str
+    table: Table
     task: Classification  # names the model's outputs as the data does
     store: TokenStore
     targets: np.ndarray  # (n_rows,) int64, -1 where a row has no label
@@ -41,11 +44,18 @@ class Labelled:
 class Model:
     """A fine-tuned model: predict, evaluate, save. Safe to call from several threads."""
 
-    def __init__(self, module: TextModel, precision: str = "float32", name: str | None = None) -> None:
+    def __init__(
+        self,
+        module: TextModel,
+        precision: str = "float32",
+        name: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
         """module may be one that your own loop trained, from `load_module`; precision float32 or bf16; name
-        is what `compare` calls it."""
+        is what `compare` calls it; folder is what it was loaded from: a run counts the looks at its model."""
         self.module = module
         self.name = name
+        self.ledger = None if folder is None else ledger_of(folder)
         self._predictor = Predictor(module, precision)
 
     @property
@@ -53,12 +63,29 @@ class Model:
         """In the order of the logits."""
         return self._classification.labels
 
-    def predict(self, texts: Iterable[Text], *, logits: bool = False) -> list[LabelPrediction]:
-        """One prediction a text, or (text, pair), in order. Raises DataError for what is neither."""
-        return list(self.stream(texts, logits=logits))
+    def predict(
+        self,
+        texts: Iterable[Text],
+        *,
+        logits: bool = False,
+        abstain_below: float | None = None,
+        label_sets: float | None = None,
+    ) -> list[LabelPrediction]:
+        """One prediction a text, or (text, pair), in order.
+
+        abstain_below: no label (None) where its probability is below, in place of the model's own bound; 0
+        labels every text. label_sets: with each prediction a set that holds the true label with this chance:
+        0.8, 0.9 or 0.95. Raises DataError for what is no text, ConfigError for other numbers, or a model
+        whose sets were never fitted."""
+        return list(self.stream(texts, logits=logits, abstain_below=abstain_below, label_sets=label_sets))
 
     def stream(
-        self, texts: Iterable[Text | tuple[str, ...]], *, logits: bool = False
+        self,
+        texts: Iterable[Text | tuple[str, ...]],
+        *,
+        logits: bool = False,
+        abstain_below: float | None = None,
+        label_sets: float | None = None,
     ) -> Iterator[LabelPrediction]:
         """As `predict`, a window of some thousand texts at a time, for any number of them."""
         if isinstance(texts, str):
@@ -70,27 +97,60 @@ class Model:
                 "predict takes a list of texts, and a table would give its column names: pass one column, "
                 'as list(table["text"]).'
             )
-        return self._predictor.predict((self._row(text, i) for i, text in enumerate(texts)), logits)
+        task = self._classification.abstaining_below(abstain_below)
+        task.decode(np.empty((0, task.n_outputs)), coverage=label_sets)  # raises now, not with the first text
+        windows = self._predictor.windows(self._row(text, i) for i, text in enumerate(texts))
+        return (found for window in windows for found in task.decode(window, logits, label_sets))
 
     def predict_table(
-        self, table: Table, *, text: str | None = None, pair: str | None = None, logits: bool = False
+        self,
+        table: Table,
+        *,
+        text: str | None = None,
+        pair: str | None = None,
+        logits: bool = False,
+        abstain_below: float | None = None,
+        label_sets: float | None = None,
     ) -> tuple[list[dict[str, Any]], list[LabelPrediction]]:
-        """The rows of a table as dictionaries, and a prediction for each.
+        """The rows of a table as dictionaries, and a prediction for each, as of `predict`.
 
         Raises DataError for a missing column."""
-        columns = self.columns(table, text, pair)
-        return table.columns.to_pylist(), list(self.stream(Texts(table, columns), logits=logits))
+        texts = Texts(table, self.columns(table, text, pair))
+        found = self.stream(texts, logits=logits, abstain_below=abstain_below, label_sets=label_sets)
+        return table.columns.to_pylist(), list(found)
 
     def evaluate(
-        self, data: Any, *, text: str | None = None, pair: str | None = None, label: str | None = None
+        self,
+        data: Any,
+        *,
+        text: str | None = None,
+        pair: str | None = None,
+        label: str | None = None,
+        slices: Sequence[str] = (),
+        abstain_below: float | None = None,
     ) -> Evaluation:
         """Figures over the labelled rows of `data`, which is anything that `train` takes, with 95% intervals.
 
+        slices names columns by whose values the rows are parted, beside length and label. abstain_below is
+        as of `predict`; a row without an answer counts as not right. A model that was loaded from a run
+        counts the look in the run's ledger.
         Raises DataError: unreadable, a column that is not there, no labelled row, a label this model does
         not know."""
         rows = self.labelled(data, text, pair, label)
-        evaluation, _ = evaluate_store(self._predictor, rows.task, rows.store, rows.targets, rows.source)
-        return replace(evaluation, notes=rows.notes)
+        labelled = rows.targets >= 0
+        cuts = _cuts(rows, np.flatnonzero(labelled), slices)
+        task = rows.task.abstaining_below(abstain_below)
+        evaluation, logits = evaluate_store(self._predictor, task, rows.store, rows.targets, rows.source)
+        is_right = task.is_right(logits[labelled], rows.targets[labelled])
+        notes = [*rows.notes, *(cut.note for cut in cuts if cut.note)]
+        look = None
+        if self.ledger is not None:
+            seen = self.ledger.look(
+                "eval", rows.source, rows.table.fingerprint(), evaluation.n_rows, evaluation.metrics
+            )
+            look = seen.number
+            notes += [*seen.notes, *([] if seen.beside is None else [seen.beside])]
+        return replace(evaluation, slices=slice_rows(cuts, is_right), look=look, notes=tuple(notes))
 
     def labelled(self, data: Any, text: str | None, pair: str | None, label: str | None) -> Labelled:
         """Read what `evaluate` scores; raises what it raises."""
@@ -103,7 +163,7 @@ class Model:
         if self.labels == tuple(f"LABEL_{i}" for i in range(len(self.labels))) and set(
             label_names([table], columns.label)
         ) <= set(numbers):
-            task = Classification(numbers)
+            task = replace(task, labels=numbers)
             notes.append(
                 f"The model's labels have no names; '{columns.label}' holds numbers: matched by number."
             )
@@ -115,14 +175,22 @@ class Model:
         rules = self.module.rules
         texts = Texts(table, columns)
         store = TokenStore(self.module.tokeniser, texts.some, len(texts), rules.max_length, rules.cut)
-        return Labelled(table.source, task, store, targets, tuple(notes))
+        return Labelled(table.source, table, task, store, targets, tuple(notes))
 
-    def answers(self, rows: Labelled) -> tuple[list[str], list[str]]:
-        """The true label and the model's of each labelled row."""
+    def answers(self, rows: Labelled) -> tuple[list[str], list[str | None]]:
+        """The true label and the model's of each labelled row; None where it gives no answer."""
         logits = self._predictor.logits(rows.store)
         labelled = rows.targets >= 0
-        true, found = rows.targets[labelled].tolist(), logits[labelled].argmax(axis=1).tolist()
-        return [rows.task.labels[i] for i in true], [rows.task.labels[i] for i in found]
+        return [rows.task.labels[i] for i in rows.targets[labelled]], rows.task.answers(logits[labelled])
+
+    def windows(self, rows: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
+        """Rows as (text,) or (text, pair) -> probabilities (n, n_labels) of some thousand after another."""
+        return map(self._classification.probabilities, self._predictor.windows(rows))
+
+    def vectors(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
+        """What the head reads of each of a few rows, (n, hidden_size) float32; rows as in `windows`."""
+        rules = self.module.rules
+        return self._predictor.vectors(store_of(rows, self.module.tokeniser, rules.max_length, rules.cut))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model as a folder that whet and transformers open; replaces what is there."""
@@ -179,3 +247,10 @@ class Model:
     def _classification(self) -> Classification:
         assert isinstance(self.module.task, Classification)
         return self.module.task
+
+
+def _cuts(rows: Labelled, labelled: np.ndarray, columns: Sequence[str]) -> list[Cut]:
+    """What the labelled rows (n,) are parted by. Raises DataError for a column that is not there."""
+    by_column = [cut_by_column(rows.table, column, labelled) for column in dict.fromkeys(columns)]
+    lengths = rows.store.ensure().full_lengths[labelled]
+    return [cut_by_length(lengths), cut_by_label(rows.targets[labelled], rows.task.labels), *by_column]

@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 
 from tests.acceptance import house
+from whet.comparison import Comparison
 
 CLASSES = list(house.CLASSES)
 
@@ -78,7 +79,7 @@ def test_python_and_the_command_line_agree(whet, three, rows):
     by_command = json.loads(whet("compare", first, second, "test.csv", "--json").ok().out)
     for models in ((first, second), (library.load(first), library.load(second))):
         found = library.compare(*models, "test.csv")
-        assert isinstance(found, library.Comparison)
+        assert isinstance(found, Comparison)
         assert found.to_json() == by_command
 
 

@@ -75,6 +75,22 @@ def test_a_killed_run_ends_with_the_same_bits(forks: Forks, undisturbed: Any) ->
         kill_and_go_on(forks, expected, at, moments[at - 1], "kill")
 
 
+def test_a_killed_run_finds_its_class_weights_again(forks: Forks, undisturbed: Any) -> None:
+    weighted = ("--set", "class_weights=balanced", "--set", "label_smoothing=0.1")
+    shutil.rmtree(forks.folder / "run", ignore_errors=True)
+    status, output = forks.run(*forks.train, *weighted)
+    assert status == 0, output
+    expected, at = forks.result(), forks.moments.index("flipped last") + 9
+    assert expected != undisturbed[0]
+    shutil.rmtree(forks.folder / "run")
+    assert forks.run(*forks.train, *weighted, at=at)[0] == -signal.SIGKILL
+    status, output = forks.run(*forks.train, "--resume", "--set", "label_smoothing=0")
+    assert status == 1, output
+    assert "label_smoothing: the run has 0.1, now 0" in output
+    go_on(forks)
+    assert forks.result() == expected
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["kill", "tear"])
 def test_forty_deaths(forks: Forks, undisturbed: Any, how: str) -> None:

@@ -234,10 +234,10 @@ def test_whet_check_takes_train_dev_and_test_by_place_or_name(encoder):
 # ------------------------------------------------------------------ at the start of `train`
 
 
-def lines_of(named):
+def lines_of(named, config=CONFIG):
     said = []
     training_data = read_training_data(named, CONFIG, lambda line: None)
-    warn_before_training(training_data, named, said.append)
+    warn_before_training(training_data, named, config, said.append)
     return said
 
 
@@ -255,6 +255,21 @@ def test_training_says_a_line_a_warning(tmp_path):
 
 def test_training_says_nothing_of_sound_data():
     assert lines_of(Named(data(), dev=(["a new sentence that is here"], ["praise"]))) == []
+
+
+def test_training_suggests_class_weights_where_labels_are_skewed(encoder):
+    made = data(72)
+    rare = [i for i, label in enumerate(made["label"]) if label == "refund"][2:]
+    made = {name: [value for i, value in enumerate(values) if i not in rare] for name, values in made.items()}
+    warning = next(line for line in lines_of(Named(made)) if "12 times" in line)
+    assert "--set class_weights=balanced" in warning
+    assert "probabilities then come out too high" in warning
+    chosen = TrainConfig(class_weights="balanced")
+    warning = next(line for line in lines_of(Named(made), chosen) if "12 times" in line)
+    assert "class_weights" not in warning
+    for settings, suggested in (({}, True), ({"class_weights": "balanced"}, False)):
+        (skew,) = [one for one in check(made, encoder, **settings).findings if one.kind == "skew"]
+        assert ("class_weights=balanced" in skew.fix) == suggested
 
 
 def test_training_says_eight_lines_at_most():

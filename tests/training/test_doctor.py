@@ -8,6 +8,7 @@ import pytest
 
 from whet.config import TrainConfig
 from whet.tasks.classification import Classification
+from whet.tasks.objective import PLAIN, Objective
 from whet.training.doctor import Collapsed, Doctor
 from whet.training.events import Evaluated, StepDone, TrainingStarted
 
@@ -18,9 +19,10 @@ THRASHED = [*np.full(50, 1.2 * CHANCE), *np.full(50, CHANCE)]  # losses of 100 s
 ONE_LABEL = [[23, 0, 0], [22, 0, 0], [21, 0, 0]]
 
 
-def doctor(may_restart: bool = True, **settings: Any) -> Doctor:
+def doctor(may_restart: bool = True, objective: Objective = PLAIN, **settings: Any) -> Doctor:
     targets = np.arange(300) % 3
-    return Doctor(targets, Classification(("a", "b", "c")), TrainConfig(**settings), may_restart)
+    task = Classification(("a", "b", "c"), objective=objective)
+    return Doctor(targets, task, TrainConfig(**settings), may_restart)
 
 
 def steps(patient: Doctor, losses: Any, start: int = 1) -> list[str]:
@@ -131,3 +133,23 @@ def test_overfitting() -> None:
     assert look(patient, 100, 0.45, SOUND, 2) == []
     assert look(patient, 150, 0.7, SOUND, 3) == ["overfitting"]
     assert look(patient, 200, 0.8, SOUND, 4) == []  # once is enough
+
+
+@pytest.mark.parametrize(
+    ("objective", "guessing"),
+    [(Objective(None, 2.0), 4 / 9 * CHANCE), (Objective((3.0, 1.0, 0.5)), 0.8487), (PLAIN, CHANCE)],
+)
+def test_guessing_costs_what_the_objective_makes_of_it(objective: Objective, guessing: float) -> None:
+    """Weights of 3, 1 and 0.5 make shares of 2/3, 2/9 and 1/9, whose entropy is 0.8487."""
+    flat = np.full(N_STEPS, guessing)
+    assert steps(begin(doctor(objective=objective)), flat) == ["no learning"]
+    assert steps(begin(doctor(objective=objective)), np.linspace(guessing, 0.9 * guessing, N_STEPS)) == []
+
+
+def test_a_small_focal_loss_is_no_overfitting_by_itself() -> None:
+    """A training loss of 0.2 is as much of guessing's as 0.45 is of the plain one's."""
+    for objective, signs in ((PLAIN, ["overfitting"]), (Objective(None, 2.0), [])):
+        patient = begin(doctor(objective=objective))
+        steps(patient, np.full(50, 0.2))
+        assert look(patient, 50, 0.4, SOUND, 1) == []
+        assert look(patient, 150, 0.7, SOUND, 3) == signs

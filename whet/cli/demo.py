@@ -33,7 +33,7 @@ def command(
     show.print(demo_table(run.manifest["results"]["test"], words))
     show.print("Four fresh messages:")
     for prediction, text in zip(model.predict(FRESH), FRESH, strict=True):
-        show.print(f"  {prediction.label:<17} {prediction.probability:>4.0%}  {text}", soft_wrap=True)
+        show.print(f"  {prediction.label or '?':<17} {prediction.probability:>4.0%}  {text}", soft_wrap=True)
     show.print(f"\nThe model is in {run.folder / 'model'}; transformers opens it too. Next, try:")
     show.print(f'  whet predict {run.folder} --text "Where on earth is my parcel?"')
     show.print("  whet train YOUR.csv")

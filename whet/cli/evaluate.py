@@ -11,6 +11,14 @@ def command(
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
     pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,
+    slice_: Annotated[
+        list[str] | None,
+        typer.Option("--slice", metavar="COL", help="Part the rows by this column too; can be repeated."),
+    ] = None,
+    abstain_below: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="No answer where its probability is below P; 0 answers every row."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     precision: Annotated[str, typer.Option(help="float32, auto or bf16")] = "float32",
@@ -20,10 +28,12 @@ def command(
     import sys
 
     from whet import api
-    from whet.cli.tables import print_evaluation
+    from whet.cli.slice_tables import print_slices
+    from whet.cli.tables import console, print_evaluation
+    from whet.cli.trust_tables import print_trust
 
     evaluation = api.load(run, device=device, precision=precision).evaluate(
-        file, text=text, pair=pair, label=label
+        file, text=text, pair=pair, label=label, slices=slice_ or (), abstain_below=abstain_below
     )
     for note in evaluation.notes:
         print(note, file=sys.stderr)
@@ -31,3 +41,5 @@ def command(
         print(json.dumps(evaluation.to_json(), ensure_ascii=False))
     else:
         print_evaluation(evaluation)
+        print_trust(evaluation.metrics)
+        print_slices(console(), evaluation.slices)

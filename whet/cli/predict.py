@@ -30,6 +30,14 @@ def command(
         str | None, typer.Option(metavar="FILE", help="Write there (.jsonl or .csv), not to standard output.")
     ] = None,
     logits: Annotated[bool, typer.Option("--logits", help="Give the logits too.")] = False,
+    abstain_below: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="No label where its probability is below P; 0 labels every row."),
+    ] = None,
+    label_sets: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="Add a set of labels that holds the true one: 0.8, 0.9 or 0.95."),
+    ] = None,
     no_input: Annotated[bool, typer.Option("--no-input", help="Leave the input's columns out.")] = False,
     text_column: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
     pair_column: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
@@ -66,7 +74,12 @@ def command(
             columns = columns or _columns(model, table, text_column, pair_column)
             absent.count(table, columns)
             rows, predictions = model.predict_table(
-                table, text=columns.text, pair=columns.pair, logits=logits
+                table,
+                text=columns.text,
+                pair=columns.pair,
+                logits=logits,
+                abstain_below=abstain_below,
+                label_sets=label_sets,
             )
             write([] if no_input else rows, predictions)
     if absent.n_rows:

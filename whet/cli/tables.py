@@ -53,7 +53,7 @@ def print_training(folder: Path, manifest: Mapping[str, Any]) -> None:
 def print_estimate(estimate: Estimate) -> None:
     """What a run would take."""
     out = console()
-    table = _table("parameters", "tensors", "values", "rate", "decay")
+    table = plain_table("parameters", "tensors", "values", "rate", "decay")
     for group in estimate.groups:
         rate, decay = f"{group.learning_rate:g}", f"{group.weight_decay:g}"
         table.add_row(group.name, str(group.n_tensors), f"{group.n_parameters:,}", rate, decay)
@@ -79,19 +79,19 @@ def print_evaluation(evaluation: Evaluation) -> None:
     metrics = evaluation.metrics
     unlabelled = f" ({evaluation.n_unlabelled:,} more have no label)" if evaluation.n_unlabelled else ""
     out.print(f"{evaluation.source}: {evaluation.n_rows:,} labelled rows{unlabelled}\n")
-    head = _table("", "figure", "95% interval")
+    head = plain_table("", "figure", "95% interval")
     for name, key in _FIGURES.items():
-        head.add_row(name, _figure(metrics[key]), _interval(metrics["intervals"][key]))
+        head.add_row(name, figure(metrics[key]), interval(metrics["intervals"][key]))
     out.print(head)
     if "f1" in metrics:
         out.print(
             "Positive label: "
             + ", ".join(f"{name} {with_interval(metrics, name.lower())}" for name in _OF_ONE_LABEL)
         )
-    table = _table("label", "precision", "recall", "F1", "95% interval", "ROC AUC", "rows")
+    table = plain_table("label", "precision", "recall", "F1", "95% interval", "ROC AUC", "rows")
     for row, ends in zip(metrics["per_class"], metrics["intervals"]["per_class"], strict=True):
-        precision, recall, f1, auc = (_figure(row[key]) for key in ("precision", "recall", "f1", "roc_auc"))
-        table.add_row(row["label"], precision, recall, f1, _interval(ends["f1"]), auc, f"{row['support']:,}")
+        precision, recall, f1, auc = (figure(row[key]) for key in ("precision", "recall", "f1", "roc_auc"))
+        table.add_row(row["label"], precision, recall, f1, interval(ends["f1"]), auc, f"{row['support']:,}")
     out.print(table)
     labels = [row["label"] for row in metrics["per_class"]]
     confusion = np.array(metrics["confusion"])
@@ -102,26 +102,31 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 def demo_table(whet: Mapping[str, Any], words: Mapping[str, float]) -> Table:
     """whet beside a bag of words."""
-    table = _table("", "accuracy", "macro F1")
+    table = plain_table("", "accuracy", "macro F1")
     for name, figures in (
         ("bag of words (TF-IDF, logistic regression)", words),
         ("whet, fine-tuned mini", whet),
     ):
-        table.add_row(name, _figure(figures["accuracy"]), _figure(figures["macro_f1"]))
+        table.add_row(name, figure(figures["accuracy"]), figure(figures["macro_f1"]))
     return table
 
 
 def scores_table(comparison: Comparison) -> Table:
-    """The models that are compared, each with its figure."""
-    table = _table("", NAMES[comparison.metric], "95% interval")
+    """The sides that are compared, each with its figure; of several seeds also how far they lie apart."""
+    has_seeds = any(score.seeds for score in comparison.models)
+    more = ("seeds", "lowest to highest") if has_seeds else ()
+    table = plain_table("", NAMES[comparison.metric], "95% interval", *more)
     for score in comparison.models:
-        table.add_row(score.model, _figure(score.value), interval_text(score.interval))
+        seeds = list(score.seeds.values())
+        apart = (str(len(seeds)), f"{min(seeds):.4f} to {max(seeds):.4f}") if seeds else ("-", "-")
+        cells = apart if has_seeds else ()
+        table.add_row(score.model, figure(score.value), interval_text(score.interval), *cells)
     return table
 
 
 def _headlines(results: Mapping[str, Mapping[str, Any]]) -> Table:
     """A column a split, so that intervals fit a terminal."""
-    table = _table("", *results)
+    table = plain_table("", *results)
     table.add_row("rows", *(f"{metrics['n']:,}" for metrics in results.values()))
     for name in ("accuracy", "macro F1", "MCC", "loss"):
         table.add_row(name, *(with_interval(metrics, _FIGURES[name]) for metrics in results.values()))
@@ -131,21 +136,21 @@ def _headlines(results: Mapping[str, Mapping[str, Any]]) -> Table:
 def _seeds(seeds: Mapping[str, Any], split: str) -> Table:
     """A row a seed, then what they have in common."""
     names = ("accuracy", "macro F1", "MCC", "loss")
-    table = _table(split, *names)
+    table = plain_table(split, *names)
     for name, run in seeds["runs"].items():
-        table.add_row(name, *(_figure(run[split][_FIGURES[key]]) for key in names))
+        table.add_row(name, *(figure(run[split][_FIGURES[key]]) for key in names))
     for name in seeds["failed"]:
         table.add_row(name, *("failed" for _ in names))
     table.add_section()
     for statistic in ("mean", "sd", "median"):
         figures = (seeds["summary"][split][_FIGURES[key]][statistic] for key in names)
-        table.add_row(statistic, *map(_figure, figures))
+        table.add_row(statistic, *map(figure, figures))
     return table
 
 
 def _confusion(labels: list[str], confusion: np.ndarray) -> Table:
     """True labels down, predicted ones across by number, so that it fits a terminal."""
-    table = _table("true \\ predicted", *(str(i + 1) for i in range(len(labels))))
+    table = plain_table("true \\ predicted", *(str(i + 1) for i in range(len(labels))))
     for i, (label, row) in enumerate(zip(labels, confusion.tolist(), strict=True)):
         table.add_row(f"{i + 1} {label}", *(f"{count:,}" for count in row))
     return table
@@ -153,7 +158,7 @@ def _confusion(labels: list[str], confusion: np.ndarray) -> Table:
 
 def _confusions(labels: list[str], confusion: np.ndarray) -> Table:
     """The commonest mistakes, most frequent first."""
-    table = _table("true", "predicted", "rows")
+    table = plain_table("true", "predicted", "rows")
     wrong = confusion - np.diag(np.diag(confusion))
     for cell in np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSIONS]:
         i, j = divmod(int(cell), len(labels))
@@ -162,7 +167,8 @@ def _confusions(labels: list[str], confusion: np.ndarray) -> Table:
     return table
 
 
-def _table(first: str, *others: str) -> Table:
+def plain_table(first: str, *others: str) -> Table:
+    """A table whose first column is text and the others are numbers."""
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column(first)
     for name in others:
@@ -170,9 +176,11 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _interval(ends: Sequence[float] | None) -> str:
+def interval(ends: Sequence[float] | None) -> str:
+    """0.87 to 0.95, or - where there is none."""
     return "-" if ends is None else interval_text(ends)
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """Four decimals, or - where there is none."""
     return "-" if value is None else f"{value:.4f}"

@@ -60,6 +60,18 @@ def command(
             metavar="N", help="Train N times from --seed on; the best is the model.", rich_help_panel=MORE
         ),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K", help="Cross-validate first, and list likely label errors.", rich_help_panel=MORE
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL", help="Rows of one value stay together in folds and dev.", rich_help_panel=MORE
+        ),
+    ] = None,
     time_limit: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="90s, 10m, 1h30m: fit the schedule to it.", rich_help_panel=MORE),
@@ -96,7 +108,9 @@ def command(
     )
 
     from whet import api
+    from whet.cli.fold_tables import print_folds
     from whet.cli.tables import print_estimate, print_training
+    from whet.cli.trust_tables import print_decision
 
     named: dict[str, Any] = {
         "dev": dev,
@@ -105,8 +119,10 @@ def command(
         "text": text,
         "pair": pair,
         "label": label,
+        "group": group,
         "model": model,
         "seeds": seeds,
+        "folds": folds,
     }
     if dry_run:
         if resume:
@@ -116,4 +132,6 @@ def command(
     run = api.train(
         file, out=out, overwrite=overwrite, resume=resume, quiet=quiet, began=began, **named, **settings
     )
+    print_folds(run.folder, run.manifest)
+    print_decision(run.manifest["results"])
     print_training(run.folder, run.manifest)

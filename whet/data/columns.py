@@ -279,7 +279,7 @@ def _n_values(n: int) -> str:
 
 
 def _check_quantities(table: Table, label: str, distinct: list[str]) -> None:
-    numbers = [number for number in map(_number, distinct) if number is not None]
+    numbers = [number for number in map(spelled_number, distinct) if number is not None]
     if not distinct or len(numbers) < len(distinct):
         return
     odd = next(
@@ -294,7 +294,7 @@ def _check_quantities(table: Table, label: str, distinct: list[str]) -> None:
         )
 
 
-def _number(text: str) -> float | None:
+def spelled_number(text: str) -> float | None:
     """The number a text spells, and None for "nan", "inf" and "1_000", which float() would take."""
     if not text or text[-1] not in "0123456789." or "_" in text:
         return None

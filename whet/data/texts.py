@@ -27,6 +27,11 @@ class Texts(Sequence[Row]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def n_columns(self) -> int:
+        """1 for single texts, 2 for pairs."""
+        return len(self._columns)
+
     def __getitem__(self, index: int | slice) -> Row | list[Row]:  # type: ignore[override]
         if isinstance(index, slice):
             return self.some(np.arange(len(self))[index])

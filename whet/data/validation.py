@@ -47,14 +47,17 @@ _PATTERNS: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
-def label_findings(parts: Sequence[Part], classes: Sequence[str] = ()) -> Iterator[Finding]:
-    """About the labels of all parts; the first is train. `classes` are those that the data declares."""
+def label_findings(
+    parts: Sequence[Part], classes: Sequence[str] = (), are_balanced: bool = False
+) -> Iterator[Finding]:
+    """About the labels of all parts; the first is train. `classes` are those that the data declares;
+    are_balanced says that training will weigh them."""
     train = parts[0]
     counts = dict.fromkeys(classes, 0) | _counts(train.labels)
     yield from _too_few(train, counts)
     yield from _spellings(parts)
     yield from _rare(train, counts)
-    yield from _skewed(train, counts)
+    yield from _skewed(train, counts, are_balanced)
     for part in parts[1:]:
         yield from _unknown(part, train, counts)
     for part in parts:
@@ -156,7 +159,7 @@ def _rare(train: Part, counts: Mapping[str, int]) -> Iterator[Finding]:
     yield finding("warning", "rare-class", train.table, rows, message, fix, example=_of(train, rows))
 
 
-def _skewed(train: Part, counts: Mapping[str, int]) -> Iterator[Finding]:
+def _skewed(train: Part, counts: Mapping[str, int], are_balanced: bool) -> Iterator[Finding]:
     seen = {name: n for name, n in counts.items() if n}
     if len(seen) < 2:
         return
@@ -169,6 +172,11 @@ def _skewed(train: Part, counts: Mapping[str, int]) -> Iterator[Finding]:
         f"{_named(least, seen[least])}; who always says '{visible(most)}' is right in {share:.0%}."
     )
     fix = "Judge by macro F1 or MCC, not by accuracy; add rows of the small classes if they matter."
+    if not are_balanced:
+        fix += (
+            " --set class_weights=balanced finds more of their rows and raises more false alarms: their "
+            "probabilities then come out too high."
+        )
     yield Finding("warning", "skew", message, fix, train.source)
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from whet.data.lists import with_answers
 from whet.examples import LabelPrediction
 from whet.files import file_beside
 
@@ -37,16 +38,7 @@ def open_writer(to: str | os.PathLike[str] | None, labels: Sequence[str]) -> Ite
 
 
 def _joined(rows: Sequence[Mapping[str, Any]], answers: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for row, answer in zip(rows or [{}] * len(answers), answers, strict=True):
-        taken = set(row) | set(answer)
-        renamed: dict[str, Any] = {}
-        for name, value in row.items():
-            if name in answer:
-                while name in taken:
-                    name = f"input_{name}"
-                taken.add(name)
-            renamed[name] = value
-        yield renamed | answer
+    return map(with_answers, rows or [{}] * len(answers), answers)
 
 
 def _write_json(
@@ -57,11 +49,13 @@ def _write_json(
 ) -> None:
     answers = []
     for prediction in predictions:
-        answer = {
+        answer: dict[str, Any] = {
             "label": prediction.label,
             "probability": prediction.probability,
             "probabilities": dict(prediction.probabilities),
         }
+        if prediction.label_set is not None:
+            answer["label_set"] = list(prediction.label_set)
         if prediction.logits is not None:
             answer["logits"] = dict(zip(labels, prediction.logits, strict=True))
         answers.append(answer)
@@ -82,6 +76,8 @@ class _CsvWriter:
         for prediction in predictions:
             answer: dict[str, Any] = {"label": prediction.label, "probability": prediction.probability}
             answer |= {f"probability_{label}": prediction.probabilities[label] for label in self._labels}
+            if prediction.label_set is not None:
+                answer["label_set"] = json.dumps(prediction.label_set, ensure_ascii=False)
             if prediction.logits is not None:
                 pairs = zip(self._labels, prediction.logits, strict=True)
                 answer |= {f"logit_{label}": value for label, value in pairs}

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from whet.config import TrainConfig
+
 
 class Task(ABC):
     """One kind of question about a text. No state here; a final class holds its own fields."""
@@ -29,8 +31,18 @@ class Task(ABC):
         """What the sum of losses is divided by: targets (n_texts,) -> their total weight."""
 
     @abstractmethod
-    def decode(self, logits: np.ndarray, with_logits: bool = False) -> Sequence[Any]:
-        """One typed prediction a row: logits (n_texts, n_outputs) float64."""
+    def fitted(self, logits: np.ndarray, targets: np.ndarray, config: TrainConfig) -> "Task":
+        """The same task with its decision rules fitted on dev rows, to what the settings ask for.
+
+        logits (n_texts, n_outputs) float64, targets (n_texts,); of no rows at all, with the rules that need
+        none. A task reads the settings that are about it."""
+
+    @abstractmethod
+    def decode(
+        self, logits: np.ndarray, with_logits: bool = False, coverage: float | None = None
+    ) -> Sequence[Any]:
+        """One typed prediction a row, by the decision rules: logits (n_texts, n_outputs) float64. With a
+        coverage, also a set or interval that holds the truth with this chance."""
 
     @abstractmethod
     def metrics(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
@@ -39,6 +51,11 @@ class Task(ABC):
     @abstractmethod
     def intervals(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         """95% intervals [low, high] under the names of `metrics`, from the same arguments."""
+
+    @abstractmethod
+    def trust(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """How far the predictions can be relied on, from the same arguments: named blocks that stand beside
+        `metrics` in an evaluation. Not computed while training."""
 
     @abstractmethod
     def to_json(self) -> Mapping[str, Any]:

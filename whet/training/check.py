@@ -32,6 +32,7 @@ from whet.training.data import Named, TrainingData
 SAMPLE = 20_000  # rows that become tokens where there are more
 NEAR_IN_TRAINING = 50_000  # rows; with more, `train` leaves near duplicates to `whet check`
 _MOST_LINES = 8  # that `train` says
+_FIXED_BY_AN_OPTION = ("skew",)  # of `train`, so it says the fix too
 _SLICE = 4096
 
 Tables = dict[PartName, Table]
@@ -58,22 +59,27 @@ def check_data(named: Named, model: str, config: TrainConfig) -> Report:
         except DataError as error:
             found.append(_error("columns", error, table.source))
     if parts and parts[0].name == "train":
-        found += data_findings(parts, columns)
+        found += data_findings(parts, columns, config)
         found += _model_findings(parts, columns, model, config)
     return Report(worst_first(found), sizes, columns)
 
 
-def data_findings(parts: list[Part], columns: Columns, most_near: int | None = None) -> Iterator[Finding]:
+def data_findings(
+    parts: list[Part], columns: Columns, config: TrainConfig, most_near: int | None = None
+) -> Iterator[Finding]:
     """What needs no encoder; the first part is train. Near duplicates are looked for in at most `most_near`
     rows, None is any number."""
     assert columns.label is not None
-    yield from label_findings(parts, parts[0].table.class_names.get(columns.label, ()))
+    classes = parts[0].table.class_names.get(columns.label, ())
+    yield from label_findings(parts, classes, are_balanced=config.class_weights == "balanced")
     for one in parts:
         yield from text_findings(one)
     yield from duplicate_findings(parts, most_near)
 
 
-def warn_before_training(data: TrainingData, named: Named, say: Callable[[str], None]) -> None:
+def warn_before_training(
+    data: TrainingData, named: Named, config: TrainConfig, say: Callable[[str], None]
+) -> None:
     """The warnings about data that is read already, a line each. Raises DataError for errors."""
     tables: Tables = {"train": data.train.table}
     if data.dev is not None and not data.dev_is_held_out:
@@ -82,13 +88,14 @@ def warn_before_training(data: TrainingData, named: Named, say: Callable[[str], 
         tables["test"] = data.test.table
     parts = [part(name, table, data.columns) for name, table in tables.items()]
     n_rows = sum(map(len, parts))
-    found = worst_first(data_findings(parts, data.columns, NEAR_IN_TRAINING))
+    found = worst_first(data_findings(parts, data.columns, config, NEAR_IN_TRAINING))
     errors = [f"{one.place()}: {one.message} {one.fix}" for one in found if one.severity == "error"]
     if errors:
         raise DataError("\n".join(errors))
     warnings = [one for one in found if one.severity == "warning"]
     for one in warnings[:_MOST_LINES]:
-        say(f"Warning: {one.place()}: {one.message}")
+        fix = f" {one.fix}" if one.kind in _FIXED_BY_AN_OPTION else ""
+        say(f"Warning: {one.place()}: {one.message}{fix}")
     command = f"`whet check {' '.join(_files(named))}`"
     if warnings:
         all_of_them = "it" if len(warnings) == 1 else f"all {len(warnings)}"

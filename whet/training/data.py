@@ -1,16 +1,17 @@
 """From what the user named to examples: columns, labels, the dev split, and a line about each decision."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
 
 from whet.config import TrainConfig
 from whet.data.columns import Columns, infer_columns
+from whet.data.folds import row_groups
 from whet.data.labels import encode_labels, label_names
 from whet.data.readers import read_split_of, read_splits
-from whet.data.splitting import grouped_stratified_split, text_groups
+from whet.data.splitting import grouped_stratified_split
 from whet.data.table import Table
 from whet.data.texts import Texts
 from whet.data.wording import counted
@@ -35,6 +36,7 @@ class Named:
     text: str | None = None
     pair: str | None = None
     label: str | None = None
+    group: str | None = None  # a column whose rows of one value stay together where rows are held out
 
 
 @final
@@ -46,6 +48,10 @@ class Part:
     rows: np.ndarray  # (n,) int64 rows of the table
     targets: np.ndarray  # (n,) int64, never -1
     n_unlabelled: int  # rows of the table that were left out
+
+    def some(self, mask: np.ndarray) -> "Part":
+        """The rows where mask (n,) is true."""
+        return replace(self, rows=self.rows[mask], targets=self.targets[mask])
 
     def record(self) -> dict[str, Any]:
         """What the manifest says of it."""
@@ -66,6 +72,16 @@ class TrainingData:
     dev: Part | None
     test: Part | None
     dev_is_held_out: bool  # dev's rows come from the training table
+
+    @property
+    def whole(self) -> Part:
+        """All labelled rows of the training table in their order, those that are held out among them."""
+        if self.dev is None or not self.dev_is_held_out:
+            return self.train
+        rows = np.concatenate([self.train.rows, self.dev.rows])
+        targets = np.concatenate([self.train.targets, self.dev.targets])
+        order = np.argsort(rows)
+        return replace(self.train, rows=rows[order], targets=targets[order])
 
 
 def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], None]) -> TrainingData:
@@ -107,13 +123,15 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
         say(f"Dev: {len(dev_part.rows):,} rows of {dev_part.table.source}, to choose the best epoch.")
         return TrainingData(columns, labels, whole, dev_part, test_part, False)
     split_seed = config.seed if config.split_seed is None else config.split_seed
-    train_part, held_out = _split(whole, columns, config.dev_fraction, split_seed)
+    groups = row_groups(table, columns, named.group)[whole.rows]
+    train_part, held_out = hold_out(whole, groups, config.dev_fraction, split_seed)
+    together = "duplicates" if named.group is None else f"rows of one '{named.group}'"
     if held_out is None:
         say("There is no dev set, so the last epoch is kept.")
     else:
         say(
             f"Dev: {len(held_out.rows):,} of these rows are held out to choose the best epoch (stratified by "
-            f"label, duplicates kept on one side, seed {split_seed}); give your own with --dev."
+            f"label, {together} kept on one side, seed {split_seed}); give your own with --dev."
         )
     if held_out is not None and len(held_out.rows) < _FEW_ROWS:
         say(f"So few dev rows say little: one row is {1 / len(held_out.rows):.0%} of accuracy.")
@@ -146,16 +164,10 @@ def _labelled_part(table: Table, columns: Columns, labels: tuple[str, ...], requ
     return part
 
 
-def _split(whole: Part, columns: Columns, fraction: float, seed: int) -> tuple[Part, Part | None]:
+def hold_out(part: Part, groups: np.ndarray, fraction: float, seed: int) -> tuple[Part, Part | None]:
+    """The rows to train on, and those held out; None where there are none. groups (n,) numbers of the part's
+    rows, which stay whole."""
     if fraction == 0.0:
-        return whole, None
-    names = [name for name in (columns.text, columns.pair) if name is not None]
-    groups = text_groups([whole.table.strings(name) for name in names])[whole.rows]
-    held_out = grouped_stratified_split(whole.targets, groups, fraction, seed)
-    if not held_out.any():
-        return whole, None
-    parts = [
-        Part(whole.table, whole.rows[mask], whole.targets[mask], whole.n_unlabelled)
-        for mask in (~held_out, held_out)
-    ]
-    return parts[0], parts[1]
+        return part, None
+    held_out = grouped_stratified_split(part.targets, groups, fraction, seed)
+    return (part.some(~held_out), part.some(held_out)) if held_out.any() else (part, None)

@@ -1,8 +1,9 @@
 """What goes wrong in fine-tuning, noticed while it happens: one line each, with what to do.
 
-The yardstick is the loss of guessing by the training labels' shares, their entropy H in nats (ln K where K
-labels are even). The bounds below are ours: the demo and the runs beside the dry runs of docs/benchmarks.md
-stay silent, and planted failures are named (tests/training/test_doctor.py). Each sign is given once.
+The yardstick is the loss of guessing by the training labels' shares: their entropy H in nats (ln K where K
+labels are even), or what the objective makes of it. The bounds below are ours: the demo and the runs beside
+the dry runs of docs/benchmarks.md stay silent, and planted failures are named
+(tests/training/test_doctor.py). Each sign is given once.
 """
 
 from collections import deque
@@ -13,6 +14,7 @@ import numpy as np
 from whet.config import TrainConfig
 from whet.errors import TrainingError
 from whet.tasks.classification import Classification
+from whet.tasks.objective import PLAIN
 from whet.training.events import Evaluated, Event, Replanned, StepDone, TrainingStarted, Warned
 
 _WINDOW = 12  # steps whose mean loss is compared with that of the steps before them
@@ -40,8 +42,10 @@ class Doctor:
     ) -> None:
         """targets (n_texts,) int64 of the training rows. may_restart: a collapse raises Collapsed, else it is
         a warning like the others."""
-        shares = np.bincount(targets, minlength=len(task.labels)) / len(targets)
-        self._chance = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+        counts = np.bincount(targets, minlength=len(task.labels))
+        self._chance = task.objective.of_guessing(counts)
+        # what turns a loss of training into one of dev, which is always plain
+        self._to_plain = PLAIN.of_guessing(counts) / self._chance if self._chance > 0 else 1.0
         self._labels = task.labels
         self._config, self._may_restart = config, may_restart
         self._n_steps = 0
@@ -147,7 +151,9 @@ class Doctor:
             self._best_dev, self._best_epoch = loss, event.epoch
             return {}
         train = float(np.mean(self._losses)) if self._losses else loss
-        if event.epoch < self._best_epoch + 2 or loss < 1.25 * self._best_dev or train > 0.5 * loss:
+        if event.epoch < self._best_epoch + 2 or loss < 1.25 * self._best_dev:
+            return {}
+        if train * self._to_plain > 0.5 * loss:
             return {}
         return {
             "overfitting": f"the dev loss rose from {self._best_dev:.2f} (epoch {self._best_epoch}) to "

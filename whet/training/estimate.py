@@ -48,7 +48,9 @@ class Estimate:
     memory_bytes: int  # resident, at its peak
     disk_bytes: int  # of the run folder in the end
     disk_peak_bytes: int  # while training, with checkpoints
-    n_runs: int = 1  # seeds; n_steps and n_epochs are of one, time and disk of all
+    n_runs: int = (
+        1  # seeds, or folds and the model itself; n_steps and n_epochs are of one, time and disk of all
+    )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -57,7 +59,8 @@ class Estimate:
 
 def estimate_training(request: Request, listen: Listener) -> Estimate:
     """Read all that a run reads and time a few of its steps. Raises WhetError, as the run would."""
-    limit = None if request.config.time_limit is None else request.config.time_limit / request.seeds
+    n_runs = request.seeds if request.folds is None else request.folds + 1
+    limit = None if request.config.time_limit is None else request.config.time_limit / n_runs
     config = replace(request.config, time_limit=limit)
     prepared = prepare(request, lambda text: listen(Note(text)))
     model, new = prepared.start(config, lambda text: listen(Note(text)))
@@ -78,8 +81,9 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     n_steps = progress.schedule.n_steps
     n_epochs = math.ceil(n_steps / per_epoch)
     one_run = n_steps * costs.step + (n_epochs + 1) * costs.evaluation + FINISHING
-    seconds = loaded + request.seeds * one_run
-    folders = request.seeds + (request.seeds > 1)
+    # k folds train on (k - 1) / k of the rows each, and the model on all
+    seconds = loaded + (request.folds or request.seeds) * one_run
+    folders = n_runs + (request.seeds > 1)
     tokens, padded = _tokens(train, config)
     return Estimate(
         groups=tuple(
@@ -101,7 +105,7 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
         memory_bytes=_peak_memory() + weights + round(_FRAGMENTED * activations),  # weights: the kept epoch
         disk_bytes=folders * (weights + _OTHER_FILES),
         disk_peak_bytes=(folders - 1) * (weights + _OTHER_FILES) + _CHECKPOINTS * 4 * weights + _OTHER_FILES,
-        n_runs=request.seeds,
+        n_runs=n_runs,
     )
 
 

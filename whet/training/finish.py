@@ -1,12 +1,16 @@
-"""The end of a run: figures of the kept epoch in float32, dev predictions, and the model in its place."""
+"""The end of a run: decision rules fitted on dev, figures in float32, dev predictions, the model in place."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from whet.artifact import save_model
 from whet.card import model_card
+from whet.config import TrainConfig
 from whet.data.writing import open_writer
-from whet.evaluation import Evaluation, evaluate_store
+from whet.evaluation import evaluate_logits, evaluate_store
+from whet.ledger import Ledger
 from whet.model import TextModel
 from whet.predictor import Predictor
 from whet.runs import RunFolder
@@ -15,7 +19,9 @@ from whet.training.prepare import Prepared
 from whet.training.state import TrainingState
 
 
-def finish(base: str, prepared: Prepared, state: TrainingState, folder: RunFolder) -> dict[str, Any]:
+def finish(
+    base: str, prepared: Prepared, state: TrainingState, folder: RunFolder, config: TrainConfig
+) -> dict[str, Any]:
     """Score the kept epoch and write the model; -> what the manifest gains. No step can follow: the kept
     weights stand in the model from here on."""
     assert state.best is not None
@@ -27,40 +33,40 @@ def finish(base: str, prepared: Prepared, state: TrainingState, folder: RunFolde
         "training_tokens": progress.n_tokens,
         "training_seconds": progress.seconds,
     }
-    figures, sums = score_and_save(base, prepared, state.model, folder, "The epoch was chosen by these rows.")
+    choice = "The epoch was chosen by these rows."
+    figures, sums = score_and_save(base, prepared, state.model, folder, config, choice)
     return {"results": results | figures, "sha256": sums}
 
 
 def score_and_save(
-    base: str, prepared: Prepared, model: TextModel, folder: RunFolder, choice: str
+    base: str, prepared: Prepared, model: TextModel, folder: RunFolder, config: TrainConfig, choice: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Figures on dev and test, dev's predictions as a file, and the model with its card.
+    """Decision rules fitted on dev, figures on dev and test, dev's predictions, and the model with its card.
 
-    choice says for the card what dev was used for; -> figures by split, and sha256 of the model's files."""
+    choice says for the card what dev was used for; -> figures by split with the rules, and sha256 of the
+    model's files."""
     data = prepared.data
     predictor = Predictor(model.eval())
-    figures: dict[str, Any] = {}
-    dev = _score_dev(predictor, prepared, folder)
+    part, dev = data.dev, prepared.dev
+    logits, targets = np.empty((0, prepared.task.n_outputs)), np.empty(0, np.int64)
     if dev is not None:
-        figures["dev"] = dev.metrics
+        logits, targets = predictor.logits(dev.store), dev.targets
+    task = prepared.task.fitted(logits[targets >= 0], targets[targets >= 0], config)
+    model.task = task
+    figures: dict[str, Any] = {"decision": task.to_json()["decision"]}
+    if part is not None:
+        figures["dev"] = evaluate_logits(task, logits, targets, part.table.source).metrics
+        with open_writer(folder.dev_predictions, data.labels) as write:
+            write(part.table.take(part.rows).columns.to_pylist(), task.decode(logits))
     if data.test is not None:
         test = examples(data.test, data.columns, prepared.tokeniser, prepared.rules)
-        evaluation, _ = evaluate_store(
-            predictor, prepared.task, test.store, test.targets, data.test.table.source
-        )
+        test_table = data.test.table
+        evaluation, _ = evaluate_store(predictor, task, test.store, test.targets, test_table.source)
         figures["test"] = evaluation.metrics
+        Ledger(folder.path).record(
+            "train --test", test_table.source, test_table.fingerprint(), evaluation.n_rows, evaluation.metrics
+        )
     source = Path(data.train.table.source).name
     dev_name = "held out" if data.dev_is_held_out else "dev"
-    card = model_card(base, data.labels, source, None if dev is None else dev.metrics, dev_name, choice)
+    card = model_card(base, data.labels, source, figures.get("dev"), dev_name, choice)
     return figures, save_model(model, folder.model, card)
-
-
-def _score_dev(predictor: Predictor, prepared: Prepared, folder: RunFolder) -> Evaluation | None:
-    """Figures of dev, and its predictions as a file."""
-    part, dev = prepared.data.dev, prepared.dev
-    if part is None or dev is None:
-        return None
-    evaluation, logits = evaluate_store(predictor, prepared.task, dev.store, dev.targets, part.table.source)
-    with open_writer(folder.dev_predictions, prepared.data.labels) as write:
-        write(part.table.take(part.rows).columns.to_pylist(), prepared.task.decode(logits))
-    return evaluation

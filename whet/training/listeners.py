@@ -98,8 +98,9 @@ class LiveProgress:
             case Note():
                 self._console.print(event.text, markup=False, soft_wrap=True)
             case TrainingStarted():
-                if self._task is not None:  # the run begins once more
+                if self._task is not None:  # once more, or the next seed
                     self._bar.remove_task(self._task)
+                    self._score = ""
                 self._task = self._bar.add_task("", total=event.n_steps, completed=event.steps_done)
                 self._bar.start()
             case StepDone() if self._task is not None:

@@ -32,12 +32,13 @@ def describe(request: Request, prepared: Prepared) -> dict[str, Any]:
         "model_sha256": _model_sums(prepared),
         "named": {
             **{name: _path(getattr(named, name)) for name in ("data", "dev", "test")},
-            **{name: getattr(named, name) for name in ("task", "text", "pair", "label")},
+            **{name: getattr(named, name) for name in ("task", "text", "pair", "label", "group")},
         },
         "data": {name: part.record() for name, part in parts.items() if part is not None},
         "dev_is_held_out": data.dev_is_held_out,
         "config": asdict(request.config),
         "seeds": request.seeds,
+        "folds": request.folds,
         "seed": request.config.seed,
         "device": str(prepared.device),
         "precision": prepared.precision,
@@ -59,7 +60,7 @@ def _path(data: Any) -> str | None:
 def as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str, Any], path: Path) -> Request:
     """The request that the run was begun with; only data may be named anew, and its content is compared."""
     try:
-        several = {"seeds": manifest.get("seeds", 1)}
+        several = {"seeds": manifest.get("seeds", 1), "folds": manifest.get("folds")}
         begun = manifest["config"] | manifest["named"] | several | {"model": manifest["model"]}
     except (KeyError, TypeError):
         raise RunError(f"{path / 'run.json'} is no manifest of a run that can be gone on with.") from None
@@ -78,7 +79,7 @@ def as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str, 
         raise RunError(f"{path} was trained on data in memory. Pass the same data again, from Python.")
     named = replace(
         request.named,
-        **{name: begun[name] for name in ("task", "text", "pair", "label")},
+        **{name: begun.get(name) for name in ("task", "text", "pair", "label", "group")},
         **{name: begun[name] for name in ("data", "dev", "test") if getattr(request.named, name) is None},
     )
     config = type(request.config)(**manifest["config"])

@@ -13,14 +13,16 @@ from whet.checkpoints.locate import Location, locate
 from whet.config import TrainConfig
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.encoder.memory import keep_freed_memory
-from whet.errors import CheckpointError
+from whet.errors import CheckpointError, ConfigError
 from whet.model import TextModel, TextRules, start_model
 from whet.tasks.classification import Classification
+from whet.tasks.objective import make_objective
 from whet.text.tokens import Tokeniser
 from whet.training.check import warn_before_training
 from whet.training.data import Named, TrainingData, examples, read_training_data
 from whet.training.loop import Examples
 
+_SHOWN_WEIGHTS = 8
 _SAMPLE = 5000  # texts that are looked at to say how many will be cut
 
 Say = Callable[[str], None]
@@ -37,6 +39,7 @@ class Request:
     out: str | None = None
     overwrite: bool = False
     seeds: int = 1  # runs, from config.seed on
+    folds: int | None = None  # of a cross-validation
     began: float = field(default_factory=time.monotonic)  # for the time limit
 
 
@@ -72,6 +75,10 @@ class Prepared:
         model = start.model.to(self.device)
         return model.double() if self.precision == "float64" else model, start.new
 
+    def on(self, data: TrainingData, config: TrainConfig) -> "Prepared":
+        """The same with other rows of the same columns and labels."""
+        return _bound(data, config, self.rules, self.location, self.device, self.precision, self.tokeniser)
+
 
 def prepare(request: Request, say: Say) -> Prepared:
     """Read data and tokeniser. Raises WhetError for whatever is wrong with either."""
@@ -82,7 +89,12 @@ def prepare(request: Request, say: Say) -> Prepared:
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     data = read_training_data(request.named, config, say)
-    warn_before_training(data, request.named, say)
+    if data.dev is None and config.threshold != "none":
+        raise ConfigError(
+            f"threshold={config.threshold}: thresholds are fitted on dev rows, and there are none. Name a "
+            "dev file, or let dev_fraction hold some out."
+        )
+    warn_before_training(data, request.named, config, say)
     location = locate(request.model)
     checkpoint = open_checkpoint(location.folder)
     tokeniser = Tokeniser.load(checkpoint.folder)
@@ -93,12 +105,34 @@ def prepare(request: Request, say: Say) -> Prepared:
         )
     columns = data.columns
     rules = TextRules(config.max_length, config.cut, columns.text, columns.pair, columns.label)
-    task = Classification(data.labels, config.positive_label)
-    train = examples(data.train, columns, tokeniser, rules)
-    dev = None if data.dev is None else examples(data.dev, columns, tokeniser, rules)
-    prepared = Prepared(data, train, dev, rules, location, device, precision, tokeniser, task)
-    _say_cut(train, rules, say)
+    prepared = _bound(data, config, rules, location, device, precision, tokeniser)
+    _say_weights(prepared.task, say)
+    _say_cut(prepared.train, rules, say)
     return prepared
+
+
+def _bound(
+    data: TrainingData,
+    config: TrainConfig,
+    rules: TextRules,
+    location: Location,
+    device: torch.device,
+    precision: str,
+    tokeniser: Tokeniser,
+) -> Prepared:
+    objective = make_objective(config, data.train.targets, len(data.labels))
+    task = Classification(data.labels, config.positive_label, objective=objective)
+    train = examples(data.train, data.columns, tokeniser, rules)
+    dev = None if data.dev is None else examples(data.dev, data.columns, tokeniser, rules)
+    return Prepared(data, train, dev, rules, location, device, precision, tokeniser, task)
+
+
+def _say_weights(task: Classification, say: Say) -> None:
+    weights = task.objective.label_weights
+    if weights is not None:
+        heaviest = sorted(zip(weights, task.labels, strict=True), key=lambda pair: -pair[0])
+        shown = ", ".join(f"{label} {weight:.3g}" for weight, label in heaviest[:_SHOWN_WEIGHTS])
+        say(f"Class weights: {shown}{', ...' if len(heaviest) > _SHOWN_WEIGHTS else ''}.")
 
 
 def _say_cut(train: Examples, rules: TextRules, say: Say) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 
+from whet.ledger import Ledger
 from whet.runs import RunFolder, check_out, create_run_folder, read_manifest, run_to_resume
 from whet.training.events import Listener, Note
+from whet.training.folds import plan_folds, train_folds
 from whet.training.manifest import as_begun, check_same_data, describe, say_versions
-from whet.training.prepare import Request, prepare
+from whet.training.prepare import Prepared, Request, prepare
 from whet.training.seeds import train_seeds
 from whet.training.sitting import Sitting
 
@@ -21,13 +23,17 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
     check_out(request.out, request.overwrite)
     prepared = prepare(request, lambda text: listen(Note(text)))
     start = prepared.start(request.config, lambda text: listen(Note(text)))
+    folds = None if request.folds is None else plan_folds(request, prepared)
     folder = create_run_folder(request.out, stem(request.named.data), request.overwrite)
     manifest = describe(request, prepared)
     try:
-        if request.seeds > 1:
+        if folds is not None:
+            train_folds(request, prepared, folds, folder, manifest, start, listen)
+        elif request.seeds > 1:
             train_seeds(request, prepared, folder, manifest, listen)
         else:
             Sitting(request, prepared, folder, manifest, listen).begin(start)
+        _say_looks(prepared, folder, listen)
     finally:
         folder.release()
     return folder
@@ -55,13 +61,29 @@ def resume_training(request: Request, given: Mapping[str, Any], listen: Listener
         check_same_data(manifest, prepared, folder.path)
         say_versions(manifest, listen)
         folder.tidy()
-        if request.seeds > 1:
+        if request.folds is not None:
+            folds = plan_folds(request, prepared)
+            train_folds(request, prepared, folds, folder, manifest, start, listen)
+        elif request.seeds > 1:
             train_seeds(request, prepared, folder, manifest, listen)
         else:
             Sitting(request, prepared, folder, manifest, listen).resume(start)
+        _say_looks(prepared, folder, listen)
     finally:
         folder.release()
     return folder
+
+
+def _say_looks(prepared: Prepared, folder: RunFolder, listen: Listener) -> None:
+    """What the ledgers say of the test rows, which have been scored."""
+    test = prepared.data.test
+    if test is None:
+        return
+    figures = read_manifest(folder.path)["results"]["test"]
+    seen = Ledger(folder.path).told(test.table.source, test.table.fingerprint(), len(test.rows), figures)
+    for note in (*seen.notes, seen.beside):
+        if note is not None:
+            listen(Note(note))
 
 
 def stem(data: Any) -> str:

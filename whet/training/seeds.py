@@ -4,7 +4,7 @@ Each seed decides the new head, the order and the dropout masks; all see the sam
 figures differ by luck alone.
 """
 
-import statistics
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ from whet.training.finish import score_and_save
 from whet.training.listeners import RunLog
 from whet.training.loop import standing_of
 from whet.training.prepare import Prepared, Request
-from whet.training.several import Member, Outcome, standing, train_all
+from whet.training.several import Member, Outcome, record, standing, summarise, train_all
 
 _FOLDER = "seeds"
 
@@ -41,11 +41,14 @@ def train_seeds(
         members = _members(request, prepared, folder)
         outcome = train_all(members, listen)
         model, choice = _chosen(outcome, members, prepared, request.config, say)
-        results, sums = score_and_save(request.model, prepared, model, folder, _card(choice))
+        results, sums = score_and_save(request.model, prepared, model, folder, request.config, _card(choice))
         manifest["results"] = results | {
             "chosen": choice,
             "seeds": {
-                "runs": {name: _record(found) for name, found in outcome.finished.items()},
+                "runs": {
+                    name: {"seed": found["seed"], **record(found, _FOLDER, str(found["seed"]))}
+                    for name, found in outcome.finished.items()
+                },
                 "failed": outcome.failed,
                 "summary": {
                     split: summarise([found["results"][split] for found in outcome.finished.values()])
@@ -57,28 +60,12 @@ def train_seeds(
         manifest["sha256"] = sums
 
 
-def summarise(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Mean, standard deviation (n - 1), median and range of every figure that is a number in all runs.
-
-    The standard deviation of one run alone is 0."""
-    names = [name for name in figures[0] if all(isinstance(run.get(name), float) for run in figures)]
-    found = {}
-    for name in names:
-        values = [run[name] for run in figures]
-        found[name] = {
-            "mean": statistics.fmean(values),
-            "sd": statistics.stdev(values) if len(values) > 1 else 0.0,
-            "median": statistics.median(values),
-            "min": min(values),
-            "max": max(values),
-        }
-    return found
-
-
 def _members(request: Request, prepared: Prepared, folder: RunFolder) -> list[Member]:
-    """One for each seed, from the user's on; the time limit is shared out evenly."""
+    """One for each seed, from the user's on; what is left of a time limit is shared out evenly."""
     config = request.config
-    limit = None if config.time_limit is None else config.time_limit / request.seeds
+    limit = config.time_limit
+    if limit is not None:
+        limit = max((limit - (time.monotonic() - request.began)) / request.seeds, 1.0)
     split_seed = config.seed if config.split_seed is None else config.split_seed
     members = []
     for seed in range(config.seed, config.seed + request.seeds):
@@ -111,7 +98,8 @@ def _chosen(
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(_average(finished))
     logits = Predictor(model).logits(prepared.dev.store)
-    average = standing_of(model.task.metrics(logits, prepared.dev.targets), config)[0]
+    task = prepared.task.fitted(logits, prepared.dev.targets, config)
+    average = standing_of(task.metrics(logits, prepared.dev.targets), config)[0]
     sign = -1 if config.choose_by == "loss" else 1
     of_best = f"seed {found['seed']}, {sign * score:.4f}"
     of_average = f"the average of {len(finished)} seeds' weights, {sign * average:.4f}"
@@ -139,18 +127,6 @@ def _average(members: Sequence[Member]) -> dict[str, torch.Tensor]:
         for name, tensor in load_model(member.folder.model).state_dict().items():
             total[name] = total[name] + tensor.double() if name in total else tensor.double()
     return {name: (tensor / len(members)).float() for name, tensor in total.items()}
-
-
-def _record(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What the manifest of the whole says of one run."""
-    results = manifest["results"]
-    plain = {
-        split: {name: value for name, value in results[split].items() if isinstance(value, float)}
-        for split in ("dev", "test")
-        if split in results
-    }
-    kept = {name: results[name] for name in ("best_epoch", "steps", "training_tokens", "training_seconds")}
-    return {"seed": manifest["seed"], "folder": f"{_FOLDER}/{manifest['seed']}", **kept, **plain}
 
 
 def _card(choice: Mapping[str, Any]) -> str:

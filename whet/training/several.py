@@ -1,12 +1,14 @@
 """Several runs as one: each is a full run in a folder of its own, below the folder that the user named.
 
-Who trains several (seeds.py) makes a `Member` for each run. `train_all` begins them, goes on with those that
-were stopped, and passes over those that are finished, so that going on with the whole needs nothing else.
+Who trains several (seeds.py, folds.py) makes a `Member` for each run. `train_all` begins them, goes on with
+those that were stopped, and passes over those that are finished, so that going on with the whole needs
+nothing else.
 """
 
 import contextlib
+import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -26,7 +28,7 @@ class Member:
 
     name: str  # as the user is told: "Seed 3"
     folder: RunFolder
-    request: Request  # its `out` is the folder of the whole, which is what a user goes on with
+    request: Request  # `out` is the folder of the whole, which a user goes on with; its time begins with it
     prepared: Prepared
 
 
@@ -69,9 +71,8 @@ def train_all(members: Sequence[Member], listen: Listener) -> Outcome:
     outcome = Outcome({}, {})
     for number, member in enumerate(members, 1):
         listen(Note(f"{member.name} ({number} of {len(members)})"))
-        began = member.request.began if number == 1 else time.monotonic()
         try:
-            outcome.finished[member.name] = _train(member, began, listen)
+            outcome.finished[member.name] = _train(member, listen)
         except TrainingError as error:
             outcome.failed[member.name] = str(error)
             listen(Note(f"{member.name} failed, the others go on. {error}"))
@@ -81,9 +82,39 @@ def train_all(members: Sequence[Member], listen: Listener) -> Outcome:
     return outcome
 
 
-def _train(member: Member, began: float, listen: Listener) -> dict[str, Any]:
+def summarise(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean, standard deviation (n - 1), median and range of every figure that is a number in all runs.
+
+    The standard deviation of one run alone is 0."""
+    names = [name for name in figures[0] if all(isinstance(run.get(name), float) for run in figures)]
+    found = {}
+    for name in names:
+        values = [run[name] for run in figures]
+        found[name] = {
+            "mean": statistics.fmean(values),
+            "sd": statistics.stdev(values) if len(values) > 1 else 0.0,
+            "median": statistics.median(values),
+            "min": min(values),
+            "max": max(values),
+        }
+    return found
+
+
+def record(manifest: Mapping[str, Any], *folder: str) -> dict[str, Any]:
+    """What the manifest of the whole says of one run, which is in `folder` below it."""
+    results = manifest["results"]
+    plain = {
+        split: {name: value for name, value in results[split].items() if isinstance(value, float)}
+        for split in ("dev", "test")
+        if split in results
+    }
+    kept = {name: results[name] for name in ("best_epoch", "steps", "training_tokens", "training_seconds")}
+    return {"folder": "/".join(folder), **kept, **plain}
+
+
+def _train(member: Member, listen: Listener) -> dict[str, Any]:
     folder, prepared = member.folder, member.prepared
-    request = replace(member.request, began=began)
+    request = replace(member.request, began=time.monotonic())
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.claim()
     try:

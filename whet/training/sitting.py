@@ -93,7 +93,7 @@ class Sitting:
         try:
             state = self._train(state)
             is_trained = True
-            self._manifest |= finish(self._request.model, prepared, state, folder)
+            self._manifest |= finish(self._request.model, prepared, state, folder, self._config)
             self._write("finished")
         except NonFiniteLoss as error:
             if state.best is not None:
