@@ -16,12 +16,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from whet.checkpoints.families import family_of
-from whet.checkpoints.loading import open_checkpoint
+from whet.checkpoints.loading import Checkpoint, open_checkpoint
 from whet.errors import CheckpointError, ConfigError
 from whet.files import checksum, checksums, folder_beside, moment, write_json, write_text
 from whet.model import TextModel, TextRules, start_model
 from whet.tasks import TASKS, Task
-from whet.tasks.classification import Classification
 from whet.text.tokens import Tokeniser
 
 FORMAT = 1
@@ -96,7 +95,7 @@ def load_model(folder: Path, name: str | None = None) -> TextModel:
         )
     tokeniser = Tokeniser.load(folder)
     if saved is None:
-        task: Task = Classification(checkpoint.labels)
+        task = _foreign_task(checkpoint, name or str(folder))
         rules = TextRules(checkpoint.spec.max_positions)
     else:
         task = _task(folder, saved)
@@ -129,6 +128,18 @@ def _read_saved(folder: Path) -> dict[str, Any] | None:
                 "or delete its whet.json to open it as a plain Hugging Face folder."
             )
     return saved
+
+
+def _foreign_task(checkpoint: Checkpoint, name: str) -> Task:
+    problem_type = checkpoint.config.get("problem_type")
+    for kind in TASKS.values():
+        task = kind.foreign(problem_type, checkpoint.labels)
+        if task is not None:
+            return task
+    raise CheckpointError(
+        f"{name} was fine-tuned for '{problem_type}' with {len(checkpoint.labels)} outputs, which whet does "
+        f"not know as a task ({', '.join(TASKS)})."
+    )
 
 
 def _task(folder: Path, saved: Mapping[str, Any]) -> Task:

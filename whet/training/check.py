@@ -25,6 +25,7 @@ from whet.data.readers import read_split_of, read_splits
 from whet.data.table import Table
 from whet.data.validation import cut_finding, label_findings, text_findings
 from whet.errors import CheckpointError, DataError
+from whet.tasks import TASKS
 from whet.text.tokens import Encoded, Tokeniser
 from whet.text.validation import row_finding, tokeniser_findings, unknown_findings
 from whet.training.data import Named, TrainingData
@@ -70,8 +71,9 @@ def data_findings(
     """What needs no encoder; the first part is train. Near duplicates are looked for in at most `most_near`
     rows, None is any number."""
     assert columns.label is not None
-    classes = parts[0].table.class_names.get(columns.label, ())
-    yield from label_findings(parts, classes, are_balanced=config.class_weights == "balanced")
+    if TASKS[columns.task].has_classes:
+        classes = parts[0].table.class_names.get(columns.label, ())
+        yield from label_findings(parts, classes, are_balanced=config.class_weights == "balanced")
     for one in parts:
         yield from text_findings(one)
     yield from duplicate_findings(parts, most_near)
