@@ -95,10 +95,6 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return Trained(name, entry, folder, files["test"], texts, columns, model.module.task)
 
 
-def _answers(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in line.items() if key not in ("text", "score")} for line in lines]
-
-
 def _close(one: Any, other: Any) -> bool:
     """Equal but for rounding, whatever they are made of."""
     if isinstance(one, dict):

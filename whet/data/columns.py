@@ -77,7 +77,7 @@ def infer_columns(
     if known is not None and text is pair is label is None and (known.label or not need_label):
         if need_label:
             _check_built(table, task or known.task, f"its columns are those of a GLUE task of {known.task}")
-        return Columns(task or "classification", known.text, known.pair, known.label, known.notes)
+        return Columns(task or known.task, known.text, known.pair, known.label, known.notes)
     notes: list[str] = []
     if task is None and need_label:
         _refuse_other_tasks(table, text, label)

@@ -61,8 +61,25 @@ def check_data(named: Named, model: str, config: TrainConfig) -> Report:
             found.append(_error("columns", error, table.source))
     if parts and parts[0].name == "train":
         found += data_findings(parts, columns, config)
+        found += _target_findings(tables, columns, config)
         found += _model_findings(parts, columns, model, config)
     return Report(worst_first(found), sizes, columns)
+
+
+def _target_findings(tables: Tables, columns: Columns, config: TrainConfig) -> Iterator[Finding]:
+    """What a task cannot read that is not about classes; of those `data_findings` knows more to say."""
+    kind = TASKS[columns.task]
+    if kind.has_classes:
+        return
+    task = None
+    for table in tables.values():
+        if columns.label not in table.names:
+            continue
+        try:
+            task = kind.learn(table, columns, config) if task is None else task
+            task.read(table, columns)
+        except DataError as error:
+            yield _error("targets", error, table.source)
 
 
 def data_findings(
