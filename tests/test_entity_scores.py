@@ -176,10 +176,11 @@ def test_every_figure_lies_in_its_interval():
 
 @pytest.mark.parametrize("documents", [False, True])
 def test_coverage(documents):
+    """Of 400 sets: shares that are 0.935 in truth, the lowest of many more, lie above 0.9 but once in 500."""
     module = bench()
     label = "four types, documents of 15, difficulty 0.5" if documents else "four types, sentences, F1 0.90"
     population = module.POPULATIONS[label][0]
-    shares = module.coverage(population, module.truth(population), 50 if documents else 300, 120)
+    shares = module.coverage(population, module.truth(population), 50 if documents else 300, 400)
     assert all(share >= 0.9 for share in shares.values()), shares
 
 
