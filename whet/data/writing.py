@@ -38,7 +38,8 @@ def open_writer(to: str | os.PathLike[str] | None, labels: Sequence[str]) -> Ite
 
 
 def _joined(rows: Sequence[Mapping[str, Any]], answers: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    return map(with_answers, rows or [{}] * len(answers), answers)
+    for row, answer in zip(rows or [{}] * len(answers), answers, strict=True):
+        yield with_answers(row, answer)
 
 
 def _write_json(
