@@ -83,16 +83,15 @@ def _settings() -> str:
 def _predictions() -> Iterator[str]:
     from whet.data.writing import open_writer
 
-    labels = ("negative", "positive")
     rows = [{"id": 7, "text": "A joy.", "label": "positive"}]
     found = [whet.LabelPrediction("positive", 0.875, {"negative": 0.125, "positive": 0.875}, (-0.5, 1.5))]
-    with contextlib.redirect_stdout(io.StringIO()) as lines, open_writer(None, labels) as write:
+    with contextlib.redirect_stdout(io.StringIO()) as lines, open_writer(None) as write:
         write(rows, [dataclasses.replace(found[0], logits=None)])
-    with contextlib.redirect_stdout(io.StringIO()) as with_logits, open_writer(None, labels) as write:
+    with contextlib.redirect_stdout(io.StringIO()) as with_logits, open_writer(None) as write:
         write([], found)
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder, "predictions.csv")
-        with open_writer(table, labels) as write:
+        with open_writer(table) as write:
             write(rows, found)
         comma_separated = table.read_text(encoding="utf-8")
     yield (

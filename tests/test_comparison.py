@@ -14,6 +14,7 @@ import scipy.stats
 import sklearn.metrics as oracle
 
 from whet import comparison as c
+from whet import paired
 from whet.metrics import answered_confusion, confusion_matrix
 
 
@@ -30,11 +31,11 @@ def _answers(n: int, only_first: float, only_second: float, seed: int, n_labels:
 @pytest.mark.parametrize(("b", "d"), [(0, 0), (0, 1), (3, 17), (17, 3), (11, 11), (101, 149)])
 def test_mcnemar_is_the_binomial_test(b: int, d: int) -> None:
     wanted = scipy.stats.binomtest(b, b + d).pvalue if b + d else 1.0
-    assert c.mcnemar(b, d) == pytest.approx(wanted, abs=1e-12)
+    assert paired.mcnemar(b, d) == pytest.approx(wanted, abs=1e-12)
     if importlib.util.find_spec("statsmodels") is not None:
         from statsmodels.stats.contingency_tables import mcnemar
 
-        assert c.mcnemar(b, d) == pytest.approx(mcnemar([[5, b], [d, 7]], exact=True).pvalue, abs=1e-12)
+        assert paired.mcnemar(b, d) == pytest.approx(mcnemar([[5, b], [d, 7]], exact=True).pvalue, abs=1e-12)
 
 
 def test_holm_s_own_rule() -> None:
@@ -57,8 +58,8 @@ def test_difference_and_randomisation_are_those_of_scikit_learn_and_scipy(
 ) -> None:
     """scipy shuffles with our figures, which test_metrics.py holds to scikit-learn's: those are slow."""
     true, first, second = _answers(47, 0.05, 0.15, 3, 3)
-    ours = c.METRICS[metric]
-    difference, (low, high), _ = c.difference_interval(true, first, second, 3, metric)
+    ours = paired.METRICS[metric]
+    difference, (low, high), _ = paired.difference_interval(true, first, second, 3, metric)
     assert difference == pytest.approx(theirs(true, second) - theirs(true, first), abs=1e-12)
     assert low <= difference <= high
     found = scipy.stats.permutation_test(
@@ -68,13 +69,13 @@ def test_difference_and_randomisation_are_those_of_scikit_learn_and_scipy(
         n_resamples=2999,
         rng=np.random.default_rng(5),
     )
-    assert c.randomisation(true, first, second, 3, metric) == pytest.approx(found.pvalue, abs=0.04)
+    assert paired.randomisation(true, first, second, 3, metric) == pytest.approx(found.pvalue, abs=0.04)
 
 
 def test_the_bootstrap_is_that_of_scipy() -> None:
     true, first, second = _answers(211, 0.05, 0.1, 3, 3)
-    mcc = c.METRICS["mcc"]
-    _, (low, high), error = c.difference_interval(true, first, second, 3, "mcc")
+    mcc = paired.METRICS["mcc"]
+    _, (low, high), error = paired.difference_interval(true, first, second, 3, "mcc")
     theirs = scipy.stats.bootstrap(
         (true, first, second),
         lambda t, a, b: mcc(confusion_matrix(t, b, 3)) - mcc(confusion_matrix(t, a, 3)),
@@ -92,12 +93,12 @@ def test_the_bootstrap_is_that_of_scipy() -> None:
 def test_confusions_of_triples_are_confusion_matrices() -> None:
     true, first, second = _answers(97, 0.1, 0.1, 3, 5)
     second[:9] = -1  # no answer
-    cells, counts = c._triples(true, first, second, 5)
-    assert (c._confusions(cells, counts, 1, 5)[:, :5] == confusion_matrix(true, first, 5)).all()
-    assert (c._confusions(cells, counts, 2, 5) == answered_confusion(true, second, 5)).all()
+    cells, counts = paired._triples(true, first, second, 5)
+    assert (paired._confusions(cells, counts, 1, 5)[:, :5] == confusion_matrix(true, first, 5)).all()
+    assert (paired._confusions(cells, counts, 2, 5) == answered_confusion(true, second, 5)).all()
 
 
-@pytest.mark.parametrize("metric", list(c.METRICS))
+@pytest.mark.parametrize("metric", list(paired.METRICS))
 def test_a_row_without_answer_is_not_right(metric: str) -> None:
     """scikit-learn's figure where "no answer" is a label that nothing has."""
     true, first, second = _answers(300, 0.1, 0.1, 3, 3)
@@ -116,9 +117,9 @@ def test_a_row_without_answer_is_not_right(metric: str) -> None:
 def test_connor_s_formula() -> None:
     """Connor's own kind of example by hand: 0.1 and 0.2 differ, 80% power at 5%."""
     wanted = (1.959964 * math.sqrt(0.3) + 0.841621 * math.sqrt(0.3 - 0.01)) ** 2 / 0.01
-    assert c.mcnemar_rows(0.1, 0.2) == pytest.approx(wanted, rel=1e-6)
-    assert c.mcnemar_power(0.1, 0.2, round(wanted)) == pytest.approx(0.8, abs=0.002)
-    assert c.mcnemar_rows(0.1, 0.1) == math.inf
+    assert paired.mcnemar_rows(0.1, 0.2) == pytest.approx(wanted, rel=1e-6)
+    assert paired.mcnemar_power(0.1, 0.2, round(wanted)) == pytest.approx(0.8, abs=0.002)
+    assert paired.mcnemar_rows(0.1, 0.1) == math.inf
 
 
 def test_sentences() -> None:
@@ -143,7 +144,7 @@ def test_sentences() -> None:
 def test_several_models() -> None:
     true, first, second = _answers(500, 0.02, 0.1, 3, 3)
     answers = {"A": first, "B": second, "C": first}
-    for metric in c.METRICS:
+    for metric in paired.METRICS:
         found = c.compare_answers("f", true, answers, 3, metric)
         assert [(pair.first, pair.second) for pair in found.pairs] == [("A", "B"), ("A", "C"), ("B", "C")]
         assert [pair.p_holm for pair in found.pairs] == c.holm([pair.p for pair in found.pairs])
@@ -159,12 +160,12 @@ def test_a_million_rows_take_seconds() -> None:
 
 
 def _rejections(p_of: Callable[[np.ndarray], float], share: float, other: float, n: int, times: int) -> float:
-    return sum(p_of(_answers(n, share, other, seed)) < c.LEVEL for seed in range(times)) / times
+    return sum(p_of(_answers(n, share, other, seed)) < paired.LEVEL for seed in range(times)) / times
 
 
 def _mcnemar_of(rows: np.ndarray) -> float:
     true, first, second = rows
-    return c.mcnemar(
+    return paired.mcnemar(
         int(((first == true) & (second != true)).sum()), int(((first != true) & (second == true)).sum())
     )
 
@@ -172,19 +173,19 @@ def _mcnemar_of(rows: np.ndarray) -> float:
 def test_mcnemar_keeps_its_size_and_has_its_power() -> None:
     """1,000 sets. The exact test is on the safe side of 5%, so it has somewhat less than Connor's power."""
     assert _rejections(_mcnemar_of, 0.1, 0.1, 300, 1000) <= 0.05 + 3 * 0.0069
-    n = math.ceil(c.mcnemar_rows(0.08, 0.16))
+    n = math.ceil(paired.mcnemar_rows(0.08, 0.16))
     assert 0.72 <= _rejections(_mcnemar_of, 0.08, 0.16, n, 1000) <= 0.84
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "mcc"])
 def test_randomisation_keeps_its_size_and_has_power(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(c, "N_SHUFFLES", 399)
+    monkeypatch.setattr(paired, "N_SHUFFLES", 399)
 
     def p_of(rows: np.ndarray) -> float:
-        return c.randomisation(*rows, 2, metric)
+        return paired.randomisation(*rows, 2, metric)
 
     assert _rejections(p_of, 0.1, 0.1, 150, 300) <= 0.05 + 3 * 0.0126
-    assert _rejections(p_of, 0.08, 0.16, math.ceil(c.mcnemar_rows(0.08, 0.16)), 200) > 0.7
+    assert _rejections(p_of, 0.08, 0.16, math.ceil(paired.mcnemar_rows(0.08, 0.16)), 200) > 0.7
 
 
 def test_an_unpaired_test_would_be_noticed() -> None:
@@ -199,10 +200,10 @@ def test_an_unpaired_test_would_be_noticed() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["macro_f1", "mcc"])
 def test_size_over_many_sets(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(c, "N_SHUFFLES", 999)
+    monkeypatch.setattr(paired, "N_SHUFFLES", 999)
 
     def p_of(rows: np.ndarray) -> float:
-        return c.randomisation(*rows, 2, metric)
+        return paired.randomisation(*rows, 2, metric)
 
     for n in (50, 300):
         assert 0.02 <= _rejections(p_of, 0.1, 0.1, n, 2000) <= 0.05 + 3 * 0.0049
@@ -213,10 +214,10 @@ def test_size_over_many_sets(metric: str, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("n", [50, 300, 3000])
 def test_the_interval_of_a_difference_covers(metric: str, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even labels, wrong answers even: macro F1 is accuracy, MCC twice that less one; so 0.08 or 0.16."""
-    monkeypatch.setattr(c, "N_RESAMPLES", 500)
+    monkeypatch.setattr(paired, "N_RESAMPLES", 500)
     true_difference = 0.16 if metric == "mcc" else 0.08
     held = 0
     for seed in range(1000):
-        _, (low, high), _ = c.difference_interval(*_answers(n, 0.06, 0.14, seed), 2, metric)
+        _, (low, high), _ = paired.difference_interval(*_answers(n, 0.06, 0.14, seed), 2, metric)
         held += low <= true_difference <= high
     assert abs(held / 1000 - 0.95) <= 0.015 + 2 * 0.0069

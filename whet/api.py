@@ -11,14 +11,16 @@ from typing import Any, final
 from whet.artifact import load_model
 from whet.checkpoints.loading import encoder_from, open_checkpoint
 from whet.checkpoints.locate import locate
-from whet.comparison import METRICS, Comparison, compare_answers
+from whet.comparison import Comparison, compare_answers
 from whet.config import Cut, make_config
+from whet.contenders import contenders, read_answers
 from whet.data.findings import Report
 from whet.encoder.device import resolve_device, resolve_precision
-from whet.errors import ConfigError, DataError, UsageError
+from whet.errors import ConfigError, UsageError
 from whet.evaluation import Evaluation
-from whet.ledger import Ledger, look_together
+from whet.ledger import look_together
 from whet.model import TextEncoder, TextModel, TextRules, start_model
+from whet.paired import METRICS
 from whet.runs import read_manifest
 from whet.tasks.classification import Classification
 from whet.text.tokens import Tokeniser
@@ -235,55 +237,28 @@ def compare(
     device: str = "auto",
     precision: str = "float32",
 ) -> Comparison:
-    """Say whether one model is really better than another: compare(a, b, ..., data).
+    """Say whether one model, or one way of training, is really better than another: compare(a, b, ..., data).
 
     Two or more models (a `Model`, or the folder or name of one), then labelled rows as `evaluate` takes them.
-    metric is accuracy, macro_f1 or mcc. One model is in memory at a time. Raises what `evaluate` raises;
-    UsageError for a call that was put together wrongly; DataError for models of different labels."""
+    A run with several finished seeds stands for its way of training: the mean over the seeds is compared,
+    over texts and seeds. metric is accuracy, macro_f1 or mcc. One model is in memory at a time. Raises what
+    `evaluate` raises; UsageError for a call that was put together wrongly; DataError for models of different
+    labels."""
     *models, data = models_and_data or (None,)
-    if len(models) < 2:
-        raise UsageError(f"compare takes two models or more, then labelled rows, and this is {len(models)}.")
+    sides = contenders(models)
     if metric not in METRICS:
         raise UsageError(f"there is no metric '{metric}' to compare by; there are: {', '.join(METRICS)}.")
-    named = [model.name if isinstance(model, Model) else os.fspath(model) for model in models]
-    names = [str(name) if name else f"model {i}" for i, name in enumerate(named, 1)]
-    if len(set(names)) < len(names):
-        raise UsageError(f"a model is named twice: {', '.join(names)}. Name each once.")
     if isinstance(data, Iterator):
         data = list(data)
-    labels: tuple[str, ...] = ()
-    true: list[str] = []
-    answers: dict[str, list[int]] = {}
-    notes: list[str] = []
-    ledgers: dict[str, Ledger] = {}
-    source = fingerprint = ""
-    for name, given in zip(names, models, strict=True):
-        opened = given if isinstance(given, Model) else load(given, device=device, precision=precision)
-        rows = opened.labelled(data, text, pair, label)
-        labels, source = labels or rows.task.labels, rows.source
-        if set(rows.task.labels) != set(labels):
-            raise DataError(
-                f"{names[0]} and {name} know different labels ({', '.join(labels)}; "
-                f"{', '.join(rows.task.labels)}). Compare models of the same labels."
-            )
-        labelled, found = opened.answers(rows)
-        if answers and labelled != true:
-            raise DataError(
-                f"{source}: {names[0]} and {name} read different labels. Name the column with --label."
-            )
-        true = labelled
-        answers[name] = [-1 if answer is None else labels.index(answer) for answer in found]
-        n_silent = found.count(None)
-        if n_silent:
-            notes.append(f"{name} gives no answer to {n_silent:,} of these rows; each counts as not right.")
-        notes += [f"{name}: {note}" for note in rows.notes]
-        fingerprint = fingerprint or rows.table.fingerprint()
-        ledgers |= {} if opened.ledger is None else {name: opened.ledger}
-    ids = [labels.index(name) for name in true]
-    comparison = compare_answers(source, ids, answers, len(labels), metric)
-    found_by = {score.model: {metric: score.value} for score in comparison.models}
-    notes += look_together(ledgers, "compare", source, fingerprint, len(true), found_by)
-    return replace(comparison, notes=tuple(notes))
+    found = read_answers(
+        sides,
+        lambda model: model.labelled(data, text, pair, label),
+        lambda path: load(path, device=device, precision=precision),
+    )
+    comparison = compare_answers(found.source, found.true, found.answers, len(found.labels), metric)
+    values = {score.model: {metric: score.value} for score in comparison.models}
+    looks = look_together(found.ledgers, "compare", found.source, found.fingerprint, len(found.true), values)
+    return replace(comparison, notes=(*found.notes, *looks))
 
 
 def load_encoder(

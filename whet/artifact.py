@@ -20,7 +20,7 @@ from whet.checkpoints.loading import open_checkpoint
 from whet.errors import CheckpointError, ConfigError
 from whet.files import checksum, checksums, folder_beside, moment, write_json, write_text
 from whet.model import TextModel, TextRules, start_model
-from whet.tasks import TASKS
+from whet.tasks import TASKS, Task
 from whet.tasks.classification import Classification
 from whet.text.tokens import Tokeniser
 
@@ -45,13 +45,13 @@ def save_model(
     names = family.encoder_names(model.encoder.spec).under("", family.encoder_prefix)
     state = model.state_dict() if weights is None else weights
     tensors = names.save(_below("encoder.", state)) | family.classifier_names.save(_below("head.", state))
-    labels = model.task.labels if isinstance(model.task, Classification) else ()
+    labels = model.task.output_names
     config = {
         **model.config,
-        "architectures": [family.sequence_classifier],
+        "architectures": [family.heads[model.task.layout]],
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
-        "problem_type": "single_label_classification",
+        "problem_type": model.task.problem_type,
         "dtype": str(tensors[next(iter(tensors))].dtype).removeprefix("torch."),
     }
     config.pop("torch_dtype", None)
@@ -96,7 +96,7 @@ def load_model(folder: Path, name: str | None = None) -> TextModel:
         )
     tokeniser = Tokeniser.load(folder)
     if saved is None:
-        task = Classification(checkpoint.labels)
+        task: Task = Classification(checkpoint.labels)
         rules = TextRules(checkpoint.spec.max_positions)
     else:
         task = _task(folder, saved)
@@ -131,17 +131,15 @@ def _read_saved(folder: Path) -> dict[str, Any] | None:
     return saved
 
 
-def _task(folder: Path, saved: Mapping[str, Any]) -> Classification:
+def _task(folder: Path, saved: Mapping[str, Any]) -> Task:
     name = saved["task"].get("name")
     if name not in TASKS:
         raise CheckpointError(
             f"{folder}: task '{name}' is not one that this whet knows ({', '.join(TASKS)})."
         )
     try:
-        task = TASKS[name].from_json(saved["task"])
+        return TASKS[name].from_json(saved["task"])
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise CheckpointError(
             f"{folder / 'whet.json'}: the task is damaged or badly edited ({error}). Copy the folder again."
         ) from None
-    assert isinstance(task, Classification)
-    return task

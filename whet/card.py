@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from whet.intervals import with_interval
+from whet.tasks import Task
 from whet.version import __version__
 
 
 def model_card(
     base: str,
-    labels: tuple[str, ...],
+    task: Task,
     source: str,
     metrics: Mapping[str, Any] | None,
     dev: str,
@@ -22,23 +23,23 @@ def model_card(
     lines = [
         "---",
         "library_name: transformers",
-        "pipeline_tag: text-classification",
+        f"pipeline_tag: {task.pipeline}",
         "tags: [whet]",
         "---",
-        "# Text classifier",
+        f"# {task.name.replace('-', ' ').capitalize()}",
         "",
         f"Fine-tuned by whet {__version__} from `{base}` on {source}.",
         "",
-        f"It chooses one of {len(labels)} labels: {', '.join(f'`{label}`' for label in labels)}.",
+        f"Its outputs: {', '.join(f'`{name}`' for name in task.output_names)}.",
         "",
     ]
     if metrics is not None:
-        figures = (with_interval(metrics, key) for key in ("accuracy", "macro_f1", "mcc", "nll"))
+        figures = (with_interval(metrics, key) for key in task.headlines)
         lines += [
             f"On {metrics['n']:,} rows ({dev}), with 95% intervals:",
             "",
-            "| accuracy | macro F1 | MCC | loss (nats) |",
-            "| --- | --- | --- | --- |",
+            f"| {' | '.join(task.figures[key] for key in task.headlines)} |",
+            f"|{' --- |' * len(task.headlines)}",
             f"| {' | '.join(figures)} |",
             "",
             f"{choice}{_fitted(metrics)} So expect a little less on new ones.",
@@ -51,7 +52,7 @@ def model_card(
         'print(model.predict(["..."]))',
         "```",
         "",
-        "transformers opens it too: `pipeline('text-classification', 'FOLDER')`. Logits are the same there,",
+        f"transformers opens it too: `pipeline('{task.pipeline}', 'FOLDER')`. Logits are the same there,",
         "probabilities those at temperature 1. Decision rules (temperature, thresholds), how texts are cut,",
         "and the checksums of the files stand in `whet.json`.",
         "",
@@ -61,7 +62,7 @@ def model_card(
 
 def _fitted(metrics: Mapping[str, Any]) -> str:
     """What else they decided, in words."""
-    temperature, rows = (metrics["calibration"][key] for key in ("temperature", "fitted_rows"))
-    if temperature == 1:
+    temperature, rows = (metrics.get("calibration", {}).get(key) for key in ("temperature", "fitted_rows"))
+    if temperature is None or temperature == 1:
         return ""
     return f" The temperature of its probabilities ({temperature:.3g}) was fitted on {rows:,} of them."

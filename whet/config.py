@@ -17,7 +17,7 @@ from whet.errors import ConfigError, nearest
 
 Cut = Literal["tail", "head", "middle"]
 Precision = Literal["auto", "float32", "bf16", "float64"]
-ChooseBy = Literal["mcc", "accuracy", "macro_f1", "loss"]
+ChooseBy = Literal["auto", "mcc", "accuracy", "macro_f1", "loss"]
 ClassWeights = Literal["none", "balanced"]
 Calibrate = Literal["temperature", "none"]
 Threshold = Literal["none", "f1", "precision"]
@@ -56,7 +56,9 @@ class TrainConfig:
         0.1, "share of the training rows held out as dev where no dev set is given (at most 5,000)", 0.0, 0.9
     )
     choose_by: ChooseBy = _setting(
-        "mcc", "the dev figure an epoch is chosen by: the last one within a standard error of the best"
+        "auto",
+        "the dev figure an epoch is chosen by, auto the task's own (classification: mcc): the last epoch "
+        "within a standard error of the best",
     )
     class_weights: ClassWeights = _setting(
         "none", "balanced: in the loss every label counts as much, however few its training rows"

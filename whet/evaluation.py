@@ -18,6 +18,7 @@ class Evaluation:
     """Figures over the labelled rows of one file."""
 
     source: str
+    task: str
     n_rows: int  # labelled rows, the ones the figures are about
     n_unlabelled: int
     metrics: Mapping[str, Any]  # figures, "intervals" under their names, and the blocks of `Task.trust`
@@ -29,6 +30,7 @@ class Evaluation:
         """What `whet eval --json` prints."""
         return {
             "source": self.source,
+            "task": self.task,
             "rows": self.n_rows,
             "unlabelled_rows": self.n_unlabelled,
             "metrics": dict(self.metrics),
@@ -42,15 +44,15 @@ def evaluate_store(
 ) -> tuple[Evaluation, np.ndarray]:
     """Figures over the labelled texts of a store, and the logits (n_texts, n_outputs) of all of them.
 
-    targets (n_texts,) int64, -1 where a text has no label; at least one has one. The task names the
-    model's outputs as the data does."""
+    targets (n_texts, ...) as the task reads them; at least one is labelled. The task names the model's
+    outputs as the data does."""
     logits = predictor.logits(store)
     return evaluate_logits(task, logits, targets, source), logits
 
 
 def evaluate_logits(task: Task, logits: np.ndarray, targets: np.ndarray, source: str) -> Evaluation:
     """As `evaluate_store`, from logits (n_texts, n_outputs)."""
-    labelled = targets >= 0
+    labelled = task.is_labelled(targets)
     rows = logits[labelled], targets[labelled]
     metrics = task.metrics(*rows) | {"intervals": task.intervals(*rows)} | task.trust(*rows)
-    return Evaluation(source, int(labelled.sum()), int((~labelled).sum()), metrics)
+    return Evaluation(source, task.name, int(labelled.sum()), int((~labelled).sum()), metrics)

@@ -1,8 +1,19 @@
 """What comes out of a model, as plain records."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Any, Protocol, final
+
+
+class Prediction(Protocol):
+    """What every task says of one row."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a line of JSON lines has it; values may be lists and objects."""
+
+    def to_row(self) -> dict[str, Any]:
+        """As a line of a CSV file has it: the same columns for every row, a plain value in each."""
 
 
 @final
@@ -15,3 +26,27 @@ class LabelPrediction:
     probabilities: Mapping[str, float]  # label -> probability, in the model's order; they add up to 1
     logits: tuple[float, ...] | None = None  # in the model's order; only where asked for
     label_set: tuple[str, ...] | None = None  # the likeliest first; only where asked for
+
+    def to_json(self) -> dict[str, Any]:
+        """label, probability, probabilities by label; label_set and logits where asked for."""
+        found: dict[str, Any] = {
+            "label": self.label,
+            "probability": self.probability,
+            "probabilities": dict(self.probabilities),
+        }
+        if self.label_set is not None:
+            found["label_set"] = list(self.label_set)
+        if self.logits is not None:
+            found["logits"] = dict(zip(self.probabilities, self.logits, strict=True))
+        return found
+
+    def to_row(self) -> dict[str, Any]:
+        """One column for each label's probability, and logit where asked for."""
+        found: dict[str, Any] = {"label": self.label, "probability": self.probability}
+        found |= {f"probability_{label}": value for label, value in self.probabilities.items()}
+        if self.label_set is not None:
+            found["label_set"] = json.dumps(self.label_set, ensure_ascii=False)
+        if self.logits is not None:
+            pairs = zip(self.probabilities, self.logits, strict=True)
+            found |= {f"logit_{label}": value for label, value in pairs}
+        return found

@@ -84,11 +84,11 @@ def macro_and_mcc_intervals(confusion: ArrayLike, seed: int = 0) -> dict[str, In
     intervals = {}
     for i, name in enumerate(names):
         low = -1.0 if name == "mcc" else 0.0
-        intervals[name] = _open_ended(found[i], centre[i], deviation[i], bias[i], t, low, n)
+        intervals[name] = open_ended(found[i], centre[i], deviation[i], bias[i], t, low, n)
     return intervals
 
 
-def _open_ended(
+def open_ended(
     found: float, centre: float, deviation: float, bias: float, t: float, low: float, n: int
 ) -> Interval:
     """found ± t deviations on the scale log((x - low) / (1 - x)), whose slope is taken at centre.

@@ -20,7 +20,6 @@ from whet.encoder.network import Encoder, EncoderOutput
 from whet.encoder.packing import PackedBatch, pack
 from whet.errors import ConfigError
 from whet.tasks.base import Task
-from whet.tasks.classification import Classification
 from whet.text.batches import pack_texts
 from whet.text.store import store_of
 from whet.text.tokens import Tokeniser
@@ -142,29 +141,17 @@ class TextModel(_Packer):
     def forward(
         self, inputs: Inputs | None = None, labels: Sequence[str] | Tensor | None = None, **padded: Tensor
     ) -> TaskOutput:
-        """labels are names, or (n_texts,) int64 indices into the task's labels; a Hugging Face dictionary may
-        bring them under "labels", and may come as keywords. Raises ValueError for labels that do not fit."""
+        """labels as the task parses them, names or (n_texts,) int64 indices in classification; a Hugging Face
+        dictionary may bring them under "labels", and may come as keywords. Raises ValueError for labels that
+        do not fit."""
         given = padded if inputs is None else inputs
         if labels is None and isinstance(given, Mapping):
             labels = given.get("labels")
         logits = self.logits(self.pack(given))
         if labels is None:
             return TaskOutput(None, logits)
-        targets = self._targets(labels, len(logits)).to(logits.device)
+        targets = self.task.parse(labels, len(logits)).to(logits.device)
         return TaskOutput(self.task.losses(logits, targets).sum() / self.task.weight(targets), logits)
-
-    def _targets(self, labels: Sequence[str] | Tensor, n_texts: int) -> Tensor:
-        known = self.task.labels if isinstance(self.task, Classification) else ()
-        if not isinstance(labels, Tensor):
-            unknown = sorted(set(labels) - set(known))
-            if unknown:
-                raise ValueError(f"labels {unknown} are not among this model's: {', '.join(known)}")
-            labels = torch.tensor([known.index(label) for label in labels], dtype=torch.long)
-        if labels.shape != (n_texts,):
-            raise ValueError(f"{n_texts} texts, and labels of shape {tuple(labels.shape)}")
-        if labels.is_floating_point() or bool(((labels < 0) | (labels >= len(known))).any()):
-            raise ValueError(f"labels must be whole numbers from 0 to {len(known) - 1}")
-        return labels.long()
 
 
 def _pack_padded(inputs: Mapping[str, Tensor], draw: int) -> PackedBatch:
@@ -192,7 +179,7 @@ class Start:
 
 def start_model(
     checkpoint: Checkpoint,
-    task: Classification,
+    task: Task,
     tokeniser: Tokeniser,
     rules: TextRules,
     seed: int,
@@ -201,16 +188,14 @@ def start_model(
     """An encoder from a checkpoint with a head for `task`: the checkpoint's own head where it knows the
     same labels (matched by name, in any order), else a new one.
 
-    The seed is set before anything new is made. Raises ConfigError for a task of fewer than two different
-    labels, or more tokens than the encoder has positions."""
-    if len(task.labels) < 2 or len(set(task.labels)) < len(task.labels):
-        raise ConfigError(f"labels {list(task.labels)}: name at least two, each once.")
+    The seed is set before anything new is made. Raises ConfigError for more tokens than the encoder has
+    positions."""
     generator = torch.Generator().manual_seed(seed)
     encoder, n_new = encoder_from(checkpoint, dropout, generator)
     head = PooledHead(encoder.spec, task.n_outputs)
     new = {f"encoder.{name}" for name in ("pooler.weight", "pooler.bias")} if n_new else set()
     notes = [f"New pooler ({n_new} tensors): the checkpoint has none."] if n_new else []
-    rows = _matching_rows(checkpoint.labels, task.labels)
+    rows = _matching_rows(checkpoint.labels, task.output_names)
     if rows is None:
         new_linear(head.classifier, encoder.spec.initializer_range, generator)
         new |= {"head.classifier.weight", "head.classifier.bias"}

@@ -1,5 +1,6 @@
 """The run folder: where it is, its manifest, and what stands in it while training and afterwards."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -161,6 +162,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RunError(f"{folder / 'run.json'} cannot be read: {error}") from None
     return content
+
+
+def finished_seeds(run: Path) -> tuple[dict[str, Path], int]:
+    """The finished seeds of a run of several, by number, and how many were asked for; none and 1 for all
+    else."""
+    found = {}
+    for folder in (run / "seeds").glob("*"):
+        with contextlib.suppress(RunError):
+            if read_manifest(folder).get("status") == "finished":
+                found[folder.name] = folder
+    n_asked = 1
+    with contextlib.suppress(RunError):
+        n_asked = read_manifest(run).get("seeds", 1)
+    return dict(sorted(found.items(), key=lambda seed: (len(seed[0]), seed[0]))), max(n_asked, len(found))
 
 
 def check_out(out: str | None, overwrite: bool) -> None:

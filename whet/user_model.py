@@ -10,17 +10,16 @@ import numpy as np
 
 from whet.artifact import save_model
 from whet.data.columns import Columns, infer_columns
-from whet.data.labels import encode_labels, label_names
 from whet.data.readers import read_split_of
 from whet.data.table import Table
 from whet.data.texts import Texts
-from whet.errors import DataError
+from whet.errors import DataError, UsageError
 from whet.evaluation import Evaluation, evaluate_store
-from whet.examples import LabelPrediction
 from whet.ledger import ledger_of
 from whet.model import TextModel
 from whet.predictor import Predictor
 from whet.slices import Cut, cut_by_column, cut_by_label, cut_by_length, slice_rows
+from whet.tasks import Task
 from whet.tasks.classification import Classification
 from whet.text.store import TokenStore, store_of
 
@@ -34,9 +33,9 @@ class Labelled:
 
     source: str
     table: Table
-    task: Classification  # names the model's outputs as the data does
+    task: Task  # names the model's outputs as the data does
     store: TokenStore
-    targets: np.ndarray  # (n_rows,) int64, -1 where a row has no label
+    targets: np.ndarray  # (n_rows, ...) as the task reads them
     notes: tuple[str, ...]
 
 
@@ -61,7 +60,7 @@ class Model:
     @property
     def labels(self) -> tuple[str, ...]:
         """In the order of the logits."""
-        return self._classification.labels
+        return self.module.task.output_names
 
     def predict(
         self,
@@ -70,7 +69,7 @@ class Model:
         logits: bool = False,
         abstain_below: float | None = None,
         label_sets: float | None = None,
-    ) -> list[LabelPrediction]:
+    ) -> list[Any]:
         """One prediction a text, or (text, pair), in order.
 
         abstain_below: no label (None) where its probability is below, in place of the model's own bound; 0
@@ -86,7 +85,7 @@ class Model:
         logits: bool = False,
         abstain_below: float | None = None,
         label_sets: float | None = None,
-    ) -> Iterator[LabelPrediction]:
+    ) -> Iterator[Any]:
         """As `predict`, a window of some thousand texts at a time, for any number of them."""
         if isinstance(texts, str):
             raise DataError("predict takes a list of texts; for one text pass [text].")
@@ -97,7 +96,7 @@ class Model:
                 "predict takes a list of texts, and a table would give its column names: pass one column, "
                 'as list(table["text"]).'
             )
-        task = self._classification.abstaining_below(abstain_below)
+        task = self.module.task.abstaining_below(abstain_below)
         task.decode(np.empty((0, task.n_outputs)), coverage=label_sets)  # raises now, not with the first text
         windows = self._predictor.windows(self._row(text, i) for i, text in enumerate(texts))
         return (found for window in windows for found in task.decode(window, logits, label_sets))
@@ -111,7 +110,7 @@ class Model:
         logits: bool = False,
         abstain_below: float | None = None,
         label_sets: float | None = None,
-    ) -> tuple[list[dict[str, Any]], list[LabelPrediction]]:
+    ) -> tuple[list[dict[str, Any]], list[Any]]:
         """The rows of a table as dictionaries, and a prediction for each, as of `predict`.
 
         Raises DataError for a missing column."""
@@ -137,7 +136,7 @@ class Model:
         Raises DataError: unreadable, a column that is not there, no labelled row, a label this model does
         not know."""
         rows = self.labelled(data, text, pair, label)
-        labelled = rows.targets >= 0
+        labelled = rows.task.is_labelled(rows.targets)
         cuts = _cuts(rows, np.flatnonzero(labelled), slices)
         task = rows.task.abstaining_below(abstain_below)
         evaluation, logits = evaluate_store(self._predictor, task, rows.store, rows.targets, rows.source)
@@ -150,38 +149,33 @@ class Model:
             )
             look = seen.number
             notes += [*seen.notes, *([] if seen.beside is None else [seen.beside])]
-        return replace(evaluation, slices=slice_rows(cuts, is_right), look=look, notes=tuple(notes))
+        sliced = () if is_right is None else slice_rows(cuts, is_right)
+        return replace(evaluation, slices=sliced, look=look, notes=tuple(notes))
 
     def labelled(self, data: Any, text: str | None, pair: str | None, label: str | None) -> Labelled:
         """Read what `evaluate` scores; raises what it raises."""
         table = read_split_of(data, "test", "dev", label=label or self.module.rules.label_column)
         columns = self._columns(table, text, pair, label, need_label=True)
         assert columns.label is not None
-        notes = list(columns.notes)
-        task = self._classification
-        numbers = tuple(str(i) for i in range(len(self.labels)))
-        if self.labels == tuple(f"LABEL_{i}" for i in range(len(self.labels))) and set(
-            label_names([table], columns.label)
-        ) <= set(numbers):
-            task = replace(task, labels=numbers)
-            notes.append(
-                f"The model's labels have no names; '{columns.label}' holds numbers: matched by number."
-            )
-        targets = encode_labels(table, columns.label, task.labels)
-        if not (targets >= 0).any():
+        task, notes = self.module.task.matched(table, columns)
+        targets = task.read(table, columns)
+        if not task.is_labelled(targets).any():
             raise DataError(
                 f"{table.source}: no row has a label in column '{columns.label}'; there is nothing to score."
             )
         rules = self.module.rules
         texts = Texts(table, columns)
         store = TokenStore(self.module.tokeniser, texts.some, len(texts), rules.max_length, rules.cut)
-        return Labelled(table.source, table, task, store, targets, tuple(notes))
+        return Labelled(table.source, table, task, store, targets, (*columns.notes, *notes))
 
     def answers(self, rows: Labelled) -> tuple[list[str], list[str | None]]:
         """The true label and the model's of each labelled row; None where it gives no answer."""
+        task = rows.task
+        if not isinstance(task, Classification):
+            raise UsageError(f"models are compared by their labels, and the task here is {task.name}.")
         logits = self._predictor.logits(rows.store)
-        labelled = rows.targets >= 0
-        return [rows.task.labels[i] for i in rows.targets[labelled]], rows.task.answers(logits[labelled])
+        labelled = task.is_labelled(rows.targets)
+        return [task.labels[i] for i in rows.targets[labelled]], task.answers(logits[labelled])
 
     def windows(self, rows: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
         """Rows as (text,) or (text, pair) -> probabilities (n, n_labels) of some thousand after another."""
@@ -211,7 +205,7 @@ class Model:
             text, pair = rules.text_column, rules.pair_column
         if label is None and rules.label_column in table.names:
             label = rules.label_column
-        task = self._classification.name
+        task = self.module.task.name
         columns = infer_columns(table, task=task, text=text, pair=pair, label=label, need_label=need_label)
         if text is not None and (label is not None or not need_label):  # nothing was inferred
             columns = replace(columns, notes=())
@@ -253,4 +247,6 @@ def _cuts(rows: Labelled, labelled: np.ndarray, columns: Sequence[str]) -> list[
     """What the labelled rows (n,) are parted by. Raises DataError for a column that is not there."""
     by_column = [cut_by_column(rows.table, column, labelled) for column in dict.fromkeys(columns)]
     lengths = rows.store.ensure().full_lengths[labelled]
-    return [cut_by_length(lengths), cut_by_label(rows.targets[labelled], rows.task.labels), *by_column]
+    classes = rows.task.classes(rows.targets[labelled])
+    by_label = [] if classes is None else [cut_by_label(*classes)]
+    return [cut_by_length(lengths), *by_label, *by_column]

@@ -35,7 +35,7 @@ def steps(patient: Doctor, losses: Any, start: int = 1) -> list[str]:
 
 def look(patient: Doctor, step: int, nll: float, confusion: Any, epoch: int = 1) -> list[str]:
     metrics = {"nll": nll, "confusion": confusion}
-    return [warning.sign for warning in patient(Evaluated(step, epoch, metrics, True, 1.0))]
+    return [warning.sign for warning in patient(Evaluated(step, epoch, metrics, {}, True, 1.0))]
 
 
 def begin(patient: Doctor) -> Doctor:

@@ -17,6 +17,7 @@ from whet.training.optimizer import parameter_groups, warmup_then_linear
 
 SPEC = EncoderSpec(101, 31, 2, 22, 3, 2, 29, "gelu", 1e-12, 0.1, 0.02)
 METRICS = {"n": 7, "accuracy": 0.5, "macro_f1": 0.4, "mcc": 0.1, "nll": 0.7, "confusion": [[1]]}
+HEADLINE = {"accuracy": 0.5, "macro F1": 0.4, "MCC": 0.1, "loss": 0.7}
 
 
 @pytest.mark.parametrize(("n_steps", "warmup"), [(1, 0.1), (7, 0.0), (50, 0.1), (50, 1.0), (33, 0.27)])
@@ -98,7 +99,7 @@ def events() -> list[object]:
     steps = [StepDone(i, 1, 1.0, 0.5, 5e-5, 1e-3, 32, 100, i * 0.5) for i in (1, 2, 3, 4)]
     return [
         Note("a note"), TrainingStarted(4, 1, 100), *steps,
-        Evaluated(4, 1, METRICS, True, 2.0), TrainingDone(4, 400, 1, 2.0),
+        Evaluated(4, 1, METRICS, HEADLINE, True, 2.0), TrainingDone(4, 400, 1, 2.0),
     ]  # fmt: skip
 
 

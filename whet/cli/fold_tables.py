@@ -10,8 +10,8 @@ from whet.cli.tables import console, figure, interval, plain_table
 from whet.data.findings import quoted
 from whet.data.wording import counted
 from whet.runs import RunFolder
+from whet.tasks import TASKS, Task
 
-_FIGURES = {"accuracy": "accuracy", "macro F1": "macro_f1", "MCC": "mcc", "loss": "nll"}
 _MANY_ERRORS = 0.2  # of all rows; ten well-known test sets had 3% (Northcutt, Athalye, Mueller 2021)
 
 
@@ -20,27 +20,27 @@ def print_folds(folder: Path, manifest: Mapping[str, Any]) -> None:
     if "cross_validation" not in manifest:
         return
     out, found = console(), manifest["cross_validation"]
-    _print_figures(out, found)
+    _print_figures(out, found, TASKS[manifest["task"]])
     _print_lists(out, RunFolder(folder), found)
     out.print("\nThe model, trained on all rows:")
 
 
-def _print_figures(out: Console, found: Mapping[str, Any]) -> None:
+def _print_figures(out: Console, found: Mapping[str, Any], task: type[Task]) -> None:
     """A row a fold, what they have in common, and all rows at once."""
-    table = plain_table("cross-validation", "rows", *_FIGURES)
+    table = plain_table("cross-validation", "rows", *(task.figures[key] for key in task.headlines))
     for name, run in found["runs"].items():
-        table.add_row(name, f"{run['rows']:,}", *(figure(run["test"][key]) for key in _FIGURES.values()))
+        table.add_row(name, f"{run['rows']:,}", *(figure(run["test"][key]) for key in task.headlines))
     for name in found["failed"]:
-        table.add_row(name, "", *("failed" for _ in _FIGURES))
+        table.add_row(name, "", *("failed" for _ in task.headlines))
     table.add_section()
     for statistic in ("mean", "sd"):
-        figures = (found["summary"][key][statistic] for key in _FIGURES.values())
+        figures = (found["summary"][key][statistic] for key in task.headlines)
         table.add_row(statistic, "", *map(figure, figures))
     table.add_section()
     pooled = found["out_of_fold"]
     ends = pooled["intervals"]
-    table.add_row("all rows", f"{pooled['n']:,}", *(figure(pooled[key]) for key in _FIGURES.values()))
-    table.add_row("95% interval", "", *(interval(ends[key]) for key in _FIGURES.values()))
+    table.add_row("all rows", f"{pooled['n']:,}", *(figure(pooled[key]) for key in task.headlines))
+    table.add_row("95% interval", "", *(interval(ends[key]) for key in task.headlines))
     out.print(table)
 
 

@@ -69,7 +69,7 @@ def command(
         tables = stream_tables(file)
     columns: Columns | None = None
     absent = Absent()
-    with open_writer(to, model.labels) as write:
+    with open_writer(to) as write:
         for table in tables:
             columns = columns or _columns(model, table, text_column, pair_column)
             absent.count(table, columns)

@@ -12,20 +12,12 @@ from rich.table import Table
 from whet.comparison import NAMES, Comparison
 from whet.evaluation import Evaluation
 from whet.intervals import interval_text, with_interval
+from whet.tasks import TASKS, Task
 from whet.training.estimate import Estimate
 from whet.training.listeners import clock
 
 _WIDEST_CONFUSION = 12  # labels; with more, the commonest confusions are listed
 _MOST_CONFUSIONS = 10
-_FIGURES = {
-    "accuracy": "accuracy",
-    "macro precision": "macro_precision",
-    "macro recall": "macro_recall",
-    "macro F1": "macro_f1",
-    "MCC": "mcc",
-    "ROC AUC": "roc_auc",
-    "loss": "nll",
-}
 _OF_ONE_LABEL = ("precision", "recall", "F1")
 
 
@@ -38,14 +30,14 @@ def console() -> Console:
 def print_training(folder: Path, manifest: Mapping[str, Any]) -> None:
     """What a finished run found, and what to do with it."""
     out = console()
-    results = manifest["results"]
+    results, task = manifest["results"], TASKS[manifest["task"]]
     splits = [split for split in ("dev", "test") if split in results]
     if "seeds" in results:
         for split in splits:
-            out.print(_seeds(results["seeds"], split))
+            out.print(_seeds(results["seeds"], split, task))
         out.print("The model that was chosen:")
     if splits:
-        out.print(_headlines({split: results[split] for split in splits}))
+        out.print(_headlines({split: results[split] for split in splits}, task))
     out.print(f"Model: {folder / 'model'} (whet and transformers open it)")
     out.print(f"Next:  whet predict {folder} FILE    or    whet eval {folder} FILE")
 
@@ -80,7 +72,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
     unlabelled = f" ({evaluation.n_unlabelled:,} more have no label)" if evaluation.n_unlabelled else ""
     out.print(f"{evaluation.source}: {evaluation.n_rows:,} labelled rows{unlabelled}\n")
     head = plain_table("", "figure", "95% interval")
-    for name, key in _FIGURES.items():
+    for key, name in TASKS[evaluation.task].figures.items():
         head.add_row(name, figure(metrics[key]), interval(metrics["intervals"][key]))
     out.print(head)
     if "f1" in metrics:
@@ -88,16 +80,21 @@ def print_evaluation(evaluation: Evaluation) -> None:
             "Positive label: "
             + ", ".join(f"{name} {with_interval(metrics, name.lower())}" for name in _OF_ONE_LABEL)
         )
+    if "per_class" in metrics:
+        out.print(_per_label(metrics))
+    if "confusion" in metrics:
+        labels, confusion = [row["label"] for row in metrics["per_class"]], np.array(metrics["confusion"])
+        shown = _confusion if len(labels) <= _WIDEST_CONFUSION else _confusions
+        out.print(shown(labels, confusion))
+
+
+def _per_label(metrics: Mapping[str, Any]) -> Table:
+    """Figures of each label against the others."""
     table = plain_table("label", "precision", "recall", "F1", "95% interval", "ROC AUC", "rows")
     for row, ends in zip(metrics["per_class"], metrics["intervals"]["per_class"], strict=True):
         precision, recall, f1, auc = (figure(row[key]) for key in ("precision", "recall", "f1", "roc_auc"))
         table.add_row(row["label"], precision, recall, f1, interval(ends["f1"]), auc, f"{row['support']:,}")
-    out.print(table)
-    labels = [row["label"] for row in metrics["per_class"]]
-    confusion = np.array(metrics["confusion"])
-    out.print(
-        _confusion(labels, confusion) if len(labels) <= _WIDEST_CONFUSION else _confusions(labels, confusion)
-    )
+    return table
 
 
 def demo_table(whet: Mapping[str, Any], words: Mapping[str, float]) -> Table:
@@ -112,33 +109,37 @@ def demo_table(whet: Mapping[str, Any], words: Mapping[str, float]) -> Table:
 
 
 def scores_table(comparison: Comparison) -> Table:
-    """The models that are compared, each with its figure."""
-    table = plain_table("", NAMES[comparison.metric], "95% interval")
+    """The sides that are compared, each with its figure; of several seeds also how far they lie apart."""
+    has_seeds = any(score.seeds for score in comparison.models)
+    more = ("seeds", "lowest to highest") if has_seeds else ()
+    table = plain_table("", NAMES[comparison.metric], "95% interval", *more)
     for score in comparison.models:
-        table.add_row(score.model, figure(score.value), interval_text(score.interval))
+        seeds = list(score.seeds.values())
+        apart = (str(len(seeds)), f"{min(seeds):.4f} to {max(seeds):.4f}") if seeds else ("-", "-")
+        cells = apart if has_seeds else ()
+        table.add_row(score.model, figure(score.value), interval_text(score.interval), *cells)
     return table
 
 
-def _headlines(results: Mapping[str, Mapping[str, Any]]) -> Table:
+def _headlines(results: Mapping[str, Mapping[str, Any]], task: type[Task]) -> Table:
     """A column a split, so that intervals fit a terminal."""
     table = plain_table("", *results)
     table.add_row("rows", *(f"{metrics['n']:,}" for metrics in results.values()))
-    for name in ("accuracy", "macro F1", "MCC", "loss"):
-        table.add_row(name, *(with_interval(metrics, _FIGURES[name]) for metrics in results.values()))
+    for key in task.headlines:
+        table.add_row(task.figures[key], *(with_interval(metrics, key) for metrics in results.values()))
     return table
 
 
-def _seeds(seeds: Mapping[str, Any], split: str) -> Table:
+def _seeds(seeds: Mapping[str, Any], split: str, task: type[Task]) -> Table:
     """A row a seed, then what they have in common."""
-    names = ("accuracy", "macro F1", "MCC", "loss")
-    table = plain_table(split, *names)
+    table = plain_table(split, *(task.figures[key] for key in task.headlines))
     for name, run in seeds["runs"].items():
-        table.add_row(name, *(figure(run[split][_FIGURES[key]]) for key in names))
+        table.add_row(name, *(figure(run[split][key]) for key in task.headlines))
     for name in seeds["failed"]:
-        table.add_row(name, *("failed" for _ in names))
+        table.add_row(name, *("failed" for _ in task.headlines))
     table.add_section()
     for statistic in ("mean", "sd", "median"):
-        figures = (seeds["summary"][split][_FIGURES[key]][statistic] for key in names)
+        figures = (seeds["summary"][split][key][statistic] for key in task.headlines)
         table.add_row(statistic, *map(figure, figures))
     return table
 

@@ -3,4 +3,6 @@
 from whet.tasks.base import Task
 from whet.tasks.classification import Classification
 
+__all__ = ["TASKS", "Task"]
+
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification,)}

@@ -1,4 +1,7 @@
-"""What a task decides: the size of the head's output, the loss, and what a row of logits means."""
+"""What a task decides: what it reads from the data, the head's output, the loss, and what logits mean.
+
+Targets are arrays whose first axis are texts, as `read` gives them: what stands in them is the task's own.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -8,18 +11,106 @@ import numpy as np
 from torch import Tensor
 
 from whet.config import TrainConfig
+from whet.data.columns import Columns
+from whet.data.table import Table
+from whet.errors import ConfigError
+from whet.examples import Prediction
 
 
 class Task(ABC):
     """One kind of question about a text. No state here; a final class holds its own fields."""
 
     name: ClassVar[str]
-    metric_names: ClassVar[tuple[str, ...]]  # what a progress line and a table show, the headline first
+    layout: ClassVar[str]  # which of a family's heads it needs, a key of `Family.heads`
+    problem_type: ClassVar[str | None]  # what config.json calls it
+    pipeline: ClassVar[str]  # what transformers calls it
+    figures: ClassVar[Mapping[str, str]]  # of `metrics` that are one number: key -> what people read
+    headlines: ClassVar[tuple[str, ...]]  # keys that a progress line and a short table show, the first first
+    loss: ClassVar[str]  # key of the loss among them
+    choices: ClassVar[tuple[str, ...]]  # what an epoch can be chosen by: keys, or "loss"; the default first
+
+    @classmethod
+    @abstractmethod
+    def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "Task":
+        """The task that a training table poses. Raises DataError, ConfigError."""
+
+    @abstractmethod
+    def read(self, table: Table, columns: Columns) -> np.ndarray:
+        """Targets of all rows, (n_rows, ...). Raises DataError for what is no target of this task."""
+
+    @abstractmethod
+    def is_labelled(self, targets: np.ndarray) -> np.ndarray:
+        """Which of targets (n, ...) are there: (n,) bool."""
+
+    @abstractmethod
+    def strata(self, targets: np.ndarray) -> np.ndarray:
+        """What a split is stratified by: labelled targets (n, ...) -> (n,) int64."""
+
+    @abstractmethod
+    def trained_on(self, targets: np.ndarray, config: TrainConfig) -> "Task":
+        """The same with what training takes from its targets (n, ...) and the settings, and a saved model
+        does not need: such as class weights."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What a user is told of it, behind the number of rows: "2 labels: no, yes"."""
 
     @property
     @abstractmethod
+    def output_names(self) -> tuple[str, ...]:
+        """Of the columns of the logits; config.json's id2label."""
+
+    @property
     def n_outputs(self) -> int:
         """Columns of the logits."""
+        return len(self.output_names)
+
+    def chosen_by(self, config: TrainConfig) -> str:
+        """What an epoch is chosen by. Raises ConfigError for what this task does not have."""
+        if config.choose_by == "auto":
+            return self.choices[0]
+        if config.choose_by not in self.choices:
+            raise ConfigError(
+                f"choose_by={config.choose_by}: for {self.name} it must be one of {', '.join(self.choices)}."
+            )
+        return config.choose_by
+
+    @abstractmethod
+    def standing(self, metrics: Mapping[str, Any], by: str) -> tuple[float, float]:
+        """How good the metrics are by one of `choices`, greater is better, and how far two such may differ
+        by chance."""
+
+    @abstractmethod
+    def of_guessing(self, targets: np.ndarray) -> tuple[float, float]:
+        """What the best answer that is the same for every text costs in training targets (n, ...): the mean
+        loss that training sees, and that of `metrics`."""
+
+    @abstractmethod
+    def parse(self, labels: Any, n_texts: int) -> Tensor:
+        """Targets from what a user's own loop passes. Raises ValueError for what does not fit."""
+
+    def is_right(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+        """Which rows have the right answer, (n_texts,) bool, one without an answer has not; None where
+        answers are not right or wrong. Arguments as of `metrics`."""
+        return None
+
+    def classes(self, targets: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]] | None:
+        """The one label of each row, (n,) int64, and the labels' names; None where it is not one of a few."""
+        return None
+
+    def training_notes(self) -> tuple[str, ...]:
+        """What a user is told of how it will be trained."""
+        return ()
+
+    def matched(self, table: Table, columns: Columns) -> tuple["Task", tuple[str, ...]]:
+        """The same with outputs named as the data names them, where the model's have no names; and notes."""
+        return self, ()
+
+    def abstaining_below(self, probability: float | None) -> "Task":
+        """The same that gives no answer below a probability; None changes nothing. Raises ConfigError."""
+        if probability is not None:
+            raise ConfigError(f"abstain_below={probability:g}: {self.name} always answers. Leave it out.")
+        return self
 
     @abstractmethod
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -40,7 +131,7 @@ class Task(ABC):
     @abstractmethod
     def decode(
         self, logits: np.ndarray, with_logits: bool = False, coverage: float | None = None
-    ) -> Sequence[Any]:
+    ) -> Sequence[Prediction]:
         """One typed prediction a row, by the decision rules: logits (n_texts, n_outputs) float64. With a
         coverage, also a set or interval that holds the truth with this chance."""
 

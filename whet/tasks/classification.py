@@ -1,21 +1,29 @@
 """Exactly one label per text or pair of texts."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from whet.calibration import calibration_figures, calibration_intervals, softmax
 from whet.config import TrainConfig
+from whet.data.columns import Columns
+from whet.data.labels import encode_labels, label_names
+from whet.data.table import Table
+from whet.errors import ConfigError, DataError
 from whet.examples import LabelPrediction
 from whet.intervals import classification_intervals, wilson
 from whet.metrics import classification_metrics
 from whet.selective import COVERAGES, label_set_figures, selective_figures
 from whet.tasks.base import Task
 from whet.tasks.decision import NO_ANSWER, Decision
-from whet.tasks.objective import PLAIN, Objective
+from whet.tasks.objective import PLAIN, Objective, make_objective
+
+_SHOWN_LABELS = 8
 
 
 @final
@@ -29,11 +37,109 @@ class Classification(Task):
     decision: Decision = field(default_factory=Decision)
 
     name: ClassVar[str] = "classification"
-    metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "mcc")
+    layout: ClassVar[str] = "text"
+    problem_type: ClassVar[str | None] = "single_label_classification"
+    pipeline: ClassVar[str] = "text-classification"
+    figures: ClassVar[Mapping[str, str]] = {
+        "accuracy": "accuracy",
+        "macro_precision": "macro precision",
+        "macro_recall": "macro recall",
+        "macro_f1": "macro F1",
+        "mcc": "MCC",
+        "roc_auc": "ROC AUC",
+        "nll": "loss",
+    }
+    headlines: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "mcc", "nll")
+    loss: ClassVar[str] = "nll"
+    choices: ClassVar[tuple[str, ...]] = ("mcc", "accuracy", "macro_f1", "loss")
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for fewer than two different labels."""
+        if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
+            raise ConfigError(f"labels {list(self.labels)}: name at least two, each once.")
+
+    @classmethod
+    def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "Classification":
+        """The labels that the training table has."""
+        assert columns.label is not None
+        labels, positive = label_names([table], columns.label), config.positive_label
+        if positive is not None and (len(labels) != 2 or positive not in labels):
+            raise DataError(
+                f"positive_label={positive}: it names one of two labels, and {table.source} has "
+                f"{len(labels)}: {', '.join(labels[:20])}."
+            )
+        return cls(labels, positive)
+
+    def read(self, table: Table, columns: Columns) -> np.ndarray:
+        """Indices into the labels, (n_rows,) int64; -1 where a row has none."""
+        assert columns.label is not None
+        return encode_labels(table, columns.label, self.labels)
+
+    def is_labelled(self, targets: np.ndarray) -> np.ndarray:
+        found: np.ndarray = targets >= 0
+        return found
+
+    def strata(self, targets: np.ndarray) -> np.ndarray:
+        """The labels themselves."""
+        return targets
+
+    def trained_on(self, targets: np.ndarray, config: TrainConfig) -> "Classification":
+        """With the loss that the settings ask for."""
+        return replace(self, objective=make_objective(config, targets, len(self.labels)))
+
+    def describe(self) -> str:
+        shown = ", ".join(self.labels[:_SHOWN_LABELS]) + (", ..." if len(self.labels) > _SHOWN_LABELS else "")
+        return f"{len(self.labels)} labels: {shown}"
+
+    def training_notes(self) -> tuple[str, ...]:
+        """The class weights, where there are any."""
+        weights = self.objective.label_weights
+        if weights is None:
+            return ()
+        heaviest = sorted(zip(weights, self.labels, strict=True), key=lambda pair: -pair[0])
+        shown = ", ".join(f"{label} {weight:.3g}" for weight, label in heaviest[:_SHOWN_LABELS])
+        return (f"Class weights: {shown}{', ...' if len(heaviest) > _SHOWN_LABELS else ''}.",)
 
     @property
-    def n_outputs(self) -> int:
-        return len(self.labels)
+    def output_names(self) -> tuple[str, ...]:
+        return self.labels
+
+    def standing(self, metrics: Mapping[str, Any], by: str) -> tuple[float, float]:
+        """By chance: a binomial standard error of the accuracy, and nothing for the loss, which is a finer
+        measure."""
+        if by == "loss":
+            return -float(metrics["nll"]), 0.0
+        accuracy = float(metrics["accuracy"])
+        return float(metrics[by]), math.sqrt(accuracy * (1 - accuracy) / metrics["n"])
+
+    def of_guessing(self, targets: np.ndarray) -> tuple[float, float]:
+        """Of the plain loss it is the entropy of the labels' shares."""
+        counts = np.bincount(targets, minlength=len(self.labels))
+        return self.objective.of_guessing(counts), PLAIN.of_guessing(counts)
+
+    def parse(self, labels: Sequence[str] | Tensor, n_texts: int) -> Tensor:
+        """Names, or (n_texts,) int64 indices into the labels."""
+        if not isinstance(labels, Tensor):
+            unknown = sorted(set(labels) - set(self.labels))
+            if unknown:
+                raise ValueError(f"labels {unknown} are not among this model's: {', '.join(self.labels)}")
+            labels = torch.tensor([self.labels.index(label) for label in labels], dtype=torch.long)
+        if labels.shape != (n_texts,):
+            raise ValueError(f"{n_texts} texts, and labels of shape {tuple(labels.shape)}")
+        if labels.is_floating_point() or bool(((labels < 0) | (labels >= len(self.labels))).any()):
+            raise ValueError(f"labels must be whole numbers from 0 to {len(self.labels) - 1}")
+        return labels.long()
+
+    def matched(self, table: Table, columns: Columns) -> tuple["Classification", tuple[str, ...]]:
+        """LABEL_0, LABEL_1 ... answer to the numbers of a column that holds nothing else."""
+        assert columns.label is not None
+        numbers = tuple(str(i) for i in range(len(self.labels)))
+        if self.labels != tuple(f"LABEL_{i}" for i in range(len(self.labels))):
+            return self, ()
+        if not set(label_names([table], columns.label)) <= set(numbers):
+            return self, ()
+        note = f"The model's labels have no names; '{columns.label}' holds numbers: matched by number."
+        return replace(self, labels=numbers), (note,)
 
     @property
     def positive(self) -> int:
@@ -74,6 +180,9 @@ class Classification(Task):
         """Which rows have the true label, (n_texts,) bool; one without an answer has not."""
         right: np.ndarray = self.decision.answers(self.probabilities(logits), self.positive) == targets
         return right
+
+    def classes(self, targets: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+        return targets, self.labels
 
     def decode(
         self, logits: np.ndarray, with_logits: bool = False, coverage: float | None = None

@@ -9,7 +9,6 @@ import numpy as np
 from whet.config import TrainConfig
 from whet.data.columns import Columns, infer_columns
 from whet.data.folds import row_groups
-from whet.data.labels import encode_labels, label_names
 from whet.data.readers import read_split_of, read_splits
 from whet.data.splitting import grouped_stratified_split
 from whet.data.table import Table
@@ -17,6 +16,7 @@ from whet.data.texts import Texts
 from whet.data.wording import counted
 from whet.errors import DataError
 from whet.model import TextRules
+from whet.tasks import TASKS, Task
 from whet.text.store import TokenStore
 from whet.text.tokens import Tokeniser
 from whet.training.loop import Examples
@@ -46,7 +46,7 @@ class Part:
 
     table: Table
     rows: np.ndarray  # (n,) int64 rows of the table
-    targets: np.ndarray  # (n,) int64, never -1
+    targets: np.ndarray  # (n, ...) as the task reads them, all labelled
     n_unlabelled: int  # rows of the table that were left out
 
     def some(self, mask: np.ndarray) -> "Part":
@@ -67,7 +67,7 @@ class Part:
 @dataclass(frozen=True)
 class TrainingData:
     columns: Columns
-    labels: tuple[str, ...]
+    task: Task
     train: Part
     dev: Part | None
     test: Part | None
@@ -103,28 +103,22 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     if n_empty:
         rows, verb = counted(n_empty, "row"), "has" if n_empty == 1 else "have"
         say(f"{rows} of {table.source} {verb} an empty text, and {'is' if n_empty == 1 else 'are'} kept.")
-    labels = label_names([table], columns.label)
-    if config.positive_label is not None and (len(labels) != 2 or config.positive_label not in labels):
-        raise DataError(
-            f"positive_label={config.positive_label}: it names one of two labels, and {table.source} has "
-            f"{len(labels)}: {', '.join(labels[:20])}."
-        )
-    whole = _part(table, columns.label, labels)
+    task = TASKS[columns.task].learn(table, columns, config)
+    whole = _part(table, columns, task)
     if whole.n_unlabelled:
         rows, verb = counted(whole.n_unlabelled, "row"), "has" if whole.n_unlabelled == 1 else "have"
         say(f"{rows} of {table.source} {verb} no label: left out of training.")
-    shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
-    say(f"{len(whole.rows):,} training rows in {table.source}, {len(labels)} labels: {shown}.")
-    dev_part = None if dev is None else _labelled_part(dev, columns, labels, required=named.dev is not None)
-    test_part = (
-        None if test is None else _labelled_part(test, columns, labels, required=named.test is not None)
-    )
+    say(f"{len(whole.rows):,} training rows in {table.source}, {task.describe()}.")
+    dev_part = None if dev is None else _labelled_part(dev, columns, task, required=named.dev is not None)
+    test_part = None if test is None else _labelled_part(test, columns, task, required=named.test is not None)
     if dev_part is not None:
         say(f"Dev: {len(dev_part.rows):,} rows of {dev_part.table.source}, to choose the best epoch.")
-        return TrainingData(columns, labels, whole, dev_part, test_part, False)
+        return TrainingData(columns, task, whole, dev_part, test_part, False)
     split_seed = config.seed if config.split_seed is None else config.split_seed
     groups = row_groups(table, columns, named.group)[whole.rows]
-    train_part, held_out = hold_out(whole, groups, config.dev_fraction, split_seed)
+    train_part, held_out = hold_out(
+        whole, task.strata(whole.targets), groups, config.dev_fraction, split_seed
+    )
     together = "duplicates" if named.group is None else f"rows of one '{named.group}'"
     if held_out is None:
         say("There is no dev set, so the last epoch is kept.")
@@ -135,7 +129,7 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
         )
     if held_out is not None and len(held_out.rows) < _FEW_ROWS:
         say(f"So few dev rows say little: one row is {1 / len(held_out.rows):.0%} of accuracy.")
-    return TrainingData(columns, labels, train_part, held_out, test_part, held_out is not None)
+    return TrainingData(columns, task, train_part, held_out, test_part, held_out is not None)
 
 
 def examples(part: Part, columns: Columns, tokeniser: Tokeniser, rules: TextRules) -> Examples:
@@ -144,19 +138,19 @@ def examples(part: Part, columns: Columns, tokeniser: Tokeniser, rules: TextRule
     return Examples(TokenStore(tokeniser, texts.some, len(texts), rules.max_length, rules.cut), part.targets)
 
 
-def _part(table: Table, label: str, labels: tuple[str, ...]) -> Part:
-    targets = encode_labels(table, label, labels)
-    rows = np.flatnonzero(targets >= 0)
+def _part(table: Table, columns: Columns, task: Task) -> Part:
+    targets = task.read(table, columns)
+    rows = np.flatnonzero(task.is_labelled(targets))
     return Part(table, rows, targets[rows], len(table) - len(rows))
 
 
-def _labelled_part(table: Table, columns: Columns, labels: tuple[str, ...], required: bool) -> Part | None:
+def _labelled_part(table: Table, columns: Columns, task: Task, required: bool) -> Part | None:
     """None for a split that came with the data and has no labels, as GLUE's test files."""
     if not required and columns.label not in table.names:
         return None
     infer_columns(table, task=columns.task, text=columns.text, pair=columns.pair, label=columns.label)
     assert columns.label is not None
-    part = _part(table, columns.label, labels)
+    part = _part(table, columns, task)
     if len(part.rows) == 0:
         if required:
             raise DataError(f"{table.source}: no row has a label in column '{columns.label}'.")
@@ -164,10 +158,12 @@ def _labelled_part(table: Table, columns: Columns, labels: tuple[str, ...], requ
     return part
 
 
-def hold_out(part: Part, groups: np.ndarray, fraction: float, seed: int) -> tuple[Part, Part | None]:
+def hold_out(
+    part: Part, strata: np.ndarray, groups: np.ndarray, fraction: float, seed: int
+) -> tuple[Part, Part | None]:
     """The rows to train on, and those held out; None where there are none. groups (n,) numbers of the part's
-    rows, which stay whole."""
+    rows, which stay whole, and strata (n,) what the split is stratified by."""
     if fraction == 0.0:
         return part, None
-    held_out = grouped_stratified_split(part.targets, groups, fraction, seed)
+    held_out = grouped_stratified_split(strata, groups, fraction, seed)
     return (part.some(~held_out), part.some(held_out)) if held_out.any() else (part, None)

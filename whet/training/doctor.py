@@ -13,8 +13,7 @@ import numpy as np
 
 from whet.config import TrainConfig
 from whet.errors import TrainingError
-from whet.tasks.classification import Classification
-from whet.tasks.objective import PLAIN
+from whet.tasks import Task
 from whet.training.events import Evaluated, Event, Replanned, StepDone, TrainingStarted, Warned
 
 _WINDOW = 12  # steps whose mean loss is compared with that of the steps before them
@@ -37,16 +36,13 @@ class Collapsed(TrainingError):
 class Doctor:
     """Listens to one attempt at training."""
 
-    def __init__(
-        self, targets: np.ndarray, task: Classification, config: TrainConfig, may_restart: bool
-    ) -> None:
-        """targets (n_texts,) int64 of the training rows. may_restart: a collapse raises Collapsed, else it is
+    def __init__(self, targets: np.ndarray, task: Task, config: TrainConfig, may_restart: bool) -> None:
+        """targets (n_texts, ...) of the training rows. may_restart: a collapse raises Collapsed, else it is
         a warning like the others."""
-        counts = np.bincount(targets, minlength=len(task.labels))
-        self._chance = task.objective.of_guessing(counts)
+        self._chance, plain = task.of_guessing(targets)
         # what turns a loss of training into one of dev, which is always plain
-        self._to_plain = PLAIN.of_guessing(counts) / self._chance if self._chance > 0 else 1.0
-        self._labels = task.labels
+        self._to_plain = plain / self._chance if self._chance > 0 else 1.0
+        self._labels, self._loss = task.output_names, task.loss
         self._config, self._may_restart = config, may_restart
         self._n_steps = 0
         self._losses: deque[float] = deque(maxlen=2 * _WINDOW)
@@ -114,6 +110,8 @@ class Doctor:
 
     def _after_evaluation(self, event: Evaluated) -> dict[str, str]:
         found = self._overfitting(event)
+        if "confusion" not in event.metrics:
+            return found
         confusion = np.array(event.metrics["confusion"])  # true labels as rows
         predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
         if (predicted > 0).sum() != 1 or (true > 0).sum() < 2:
@@ -123,7 +121,7 @@ class Doctor:
         label = self._labels[int(predicted.argmax())]
         shares = true[true > 0] / true.sum()
         chance = float(-(shares * np.log(shares)).sum())
-        loss = float(event.metrics["nll"])
+        loss = float(event.metrics[self._loss])
         said = f"every dev text is given the label '{label}', and its loss, {loss:.2f}, is that of guessing"
         train = float(np.mean(self._losses))
         if loss < _AT_CHANCE * chance or train < _AT_CHANCE * self._chance:
@@ -146,7 +144,7 @@ class Doctor:
         }
 
     def _overfitting(self, event: Evaluated) -> dict[str, str]:
-        loss = float(event.metrics["nll"])
+        loss = float(event.metrics[self._loss])
         if loss < self._best_dev:
             self._best_dev, self._best_epoch = loss, event.epoch
             return {}

@@ -45,6 +45,7 @@ class Evaluated:
     step: int
     epoch: int
     metrics: Mapping[str, Any]
+    headline: Mapping[str, float]  # what a line shows of them, by what people read
     is_kept: bool  # not worse than the best so far by more than a standard error
     seconds: float
 

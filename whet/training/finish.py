@@ -48,15 +48,15 @@ def score_and_save(
     data = prepared.data
     predictor = Predictor(model.eval())
     part, dev = data.dev, prepared.dev
-    logits, targets = np.empty((0, prepared.task.n_outputs)), np.empty(0, np.int64)
+    logits, targets = np.empty((0, prepared.task.n_outputs)), prepared.train.targets[:0]
     if dev is not None:
         logits, targets = predictor.logits(dev.store), dev.targets
-    task = prepared.task.fitted(logits[targets >= 0], targets[targets >= 0], config)
+    task = prepared.task.fitted(logits, targets, config)
     model.task = task
     figures: dict[str, Any] = {"decision": task.to_json()["decision"]}
     if part is not None:
         figures["dev"] = evaluate_logits(task, logits, targets, part.table.source).metrics
-        with open_writer(folder.dev_predictions, data.labels) as write:
+        with open_writer(folder.dev_predictions) as write:
             write(part.table.take(part.rows).columns.to_pylist(), task.decode(logits))
     if data.test is not None:
         test = examples(data.test, data.columns, prepared.tokeniser, prepared.rules)
@@ -68,5 +68,5 @@ def score_and_save(
         )
     source = Path(data.train.table.source).name
     dev_name = "held out" if data.dev_is_held_out else "dev"
-    card = model_card(base, data.labels, source, figures.get("dev"), dev_name, choice)
+    card = model_card(base, task, source, figures.get("dev"), dev_name, choice)
     return figures, save_model(model, folder.model, card)

@@ -26,7 +26,8 @@ def plan_folds(request: Request, prepared: Prepared) -> np.ndarray:
     whole, group = prepared.data.whole, request.named.group
     unit = "different texts" if group is None else f"different values of '{group}'"
     groups = row_groups(whole.table, prepared.data.columns, group)[whole.rows]
-    return fold_numbers(whole.targets, groups, request.folds, _split_seed(request), whole.table.source, unit)
+    strata = prepared.task.strata(whole.targets)
+    return fold_numbers(strata, groups, request.folds, _split_seed(request), whole.table.source, unit)
 
 
 def train_folds(
@@ -65,8 +66,10 @@ def _member(request: Request, prepared: Prepared, folds: np.ndarray, fold: int, 
     train, dev = rest, data.dev
     if data.dev is None or data.dev_is_held_out:
         groups = row_groups(rest.table, data.columns, request.named.group)[rest.rows]
-        train, dev = hold_out(rest, groups, config.dev_fraction, _split_seed(request))
-    own = TrainingData(data.columns, data.labels, train, dev, test, data.dev_is_held_out)
+        train, dev = hold_out(
+            rest, data.task.strata(rest.targets), groups, config.dev_fraction, _split_seed(request)
+        )
+    own = TrainingData(data.columns, data.task, train, dev, test, data.dev_is_held_out)
     path = folder.path / _FOLDER / str(fold + 1)
     return Member(f"Fold {fold + 1}", RunFolder(path), request, prepared.on(own, config))
 

@@ -108,7 +108,7 @@ class LiveProgress:
                     self._task, completed=event.step, description=self._rate.line() + self._score
                 )
             case Evaluated():
-                self._score = f"  dev {event.metrics['accuracy']:.3f}"
+                self._score = f"  dev {next(iter(event.headline.values())):.3f}"
                 self._bar.console.print(evaluation_line(event, self._rate.n_epochs), markup=False)
             case Warned():
                 self._console.print(warning_line(event), markup=False, soft_wrap=True)
@@ -148,7 +148,15 @@ class MetricsLog:
                 figures = {
                     name: value for name, value in event.metrics.items() if isinstance(value, float | int)
                 }
-                self._write({"event": "evaluation", **_without_time(event), "metrics": None, "dev": figures})
+                self._write(
+                    {
+                        "event": "evaluation",
+                        **_without_time(event),
+                        "metrics": None,
+                        "headline": None,
+                        "dev": figures,
+                    }
+                )
             case _:
                 pass
 
@@ -226,12 +234,8 @@ class _Rate:
 
 
 def evaluation_line(event: Evaluated, n_epochs: int) -> str:
-    figures = event.metrics
-    return (
-        f"epoch {event.epoch}/{n_epochs}  dev accuracy {figures['accuracy']:.4f}  macro F1 "
-        f"{figures['macro_f1']:.4f}  MCC {figures['mcc']:.4f}  loss {figures['nll']:.4f}"
-        f"{'  (kept)' if event.is_kept else ''}"
-    )
+    figures = "  ".join(f"{title} {value:.4f}" for title, value in event.headline.items())
+    return f"epoch {event.epoch}/{n_epochs}  dev {figures}{'  (kept)' if event.is_kept else ''}"
 
 
 def warning_line(event: Warned) -> str:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ class Examples:
     """Tokenised texts with their targets."""
 
     store: TokenStore
-    targets: np.ndarray  # (n_texts,) int64
+    targets: np.ndarray  # (n_texts, ...) as the task reads them
 
 
 @final
@@ -147,12 +147,13 @@ def _evaluate(
         return None
     progress, model = state.progress, state.model
     metrics = model.task.metrics(Predictor(model, precision).logits(dev.store, pause), dev.targets)
-    score, noise = standing_of(metrics, config)
+    score, noise = model.task.standing(metrics, model.task.chosen_by(config))
     is_kept = score >= progress.best_score - noise
     if is_kept:
         state.keep(epoch)
     progress.best_score = max(progress.best_score, score)
-    return Evaluated(progress.step, epoch, metrics, is_kept, progress.seconds)
+    headline = {model.task.figures[key]: metrics[key] for key in model.task.headlines}
+    return Evaluated(progress.step, epoch, metrics, headline, is_kept, progress.seconds)
 
 
 def accumulate(
@@ -196,12 +197,3 @@ def _clip(parameters: list[Tensor], most: float) -> float:
     """Scale the gradient down to norm `most` (0: leave it); -> its norm before."""
     norm = torch.nn.utils.clip_grad_norm_(parameters, most if most > 0 else math.inf)
     return float(norm)
-
-
-def standing_of(metrics: dict[str, Any], config: TrainConfig) -> tuple[float, float]:
-    """What an epoch is chosen by, greater is better, and how far two of them may differ by chance: a
-    binomial standard error of the accuracy, and nothing for the loss, which is a finer measure."""
-    if config.choose_by == "loss":
-        return -float(metrics["nll"]), 0.0
-    accuracy = float(metrics["accuracy"])
-    return float(metrics[config.choose_by]), math.sqrt(accuracy * (1 - accuracy) / metrics["n"])

@@ -27,7 +27,7 @@ def describe(request: Request, prepared: Prepared) -> dict[str, Any]:
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "task": columns.task,
         "columns": {"text": columns.text, "pair": columns.pair, "label": columns.label},
-        "labels": list(data.labels),
+        "labels": list(data.task.output_names),
         "model": prepared.location.name,
         "model_sha256": _model_sums(prepared),
         "named": {

@@ -48,8 +48,9 @@ class Answers:
 
 def answers(members: Sequence[Member], folds: np.ndarray, prepared: Prepared) -> Answers:
     """Let the model of each finished fold answer the rows that it was tested on. folds (n_rows,) from 0."""
-    data, labels = prepared.data, prepared.task.labels
-    whole = data.whole
+    data, asked = prepared.data, prepared.task
+    assert isinstance(asked, Classification)
+    whole, labels = data.whole, asked.labels
     probabilities = np.full((len(whole.rows), len(labels)), np.nan)
     predicted = np.full(len(whole.rows), NO_ANSWER)
     for member in members:
@@ -64,7 +65,7 @@ def answers(members: Sequence[Member], folds: np.ndarray, prepared: Prepared) ->
         probabilities[rows], predicted[rows] = chances, task.decision.answers(chances, task.positive)
     answered = ~np.isnan(probabilities[:, 0])
     part, probabilities, predicted = whole.some(answered), probabilities[answered], predicted[answered]
-    scored = (probabilities, part.targets, labels, prepared.task.positive_label, predicted)
+    scored = (probabilities, part.targets, labels, asked.positive_label, predicted)
     metrics = classification_metrics(*scored) | {"intervals": classification_intervals(*scored)}
     texts = Texts(part.table, data.columns, part.rows)
     return Answers(part, texts, folds[answered] + 1, probabilities, predicted, labels, metrics)

@@ -15,14 +15,12 @@ from whet.encoder.device import resolve_device, resolve_precision
 from whet.encoder.memory import keep_freed_memory
 from whet.errors import CheckpointError, ConfigError
 from whet.model import TextModel, TextRules, start_model
-from whet.tasks.classification import Classification
-from whet.tasks.objective import make_objective
+from whet.tasks import Task
 from whet.text.tokens import Tokeniser
 from whet.training.check import warn_before_training
 from whet.training.data import Named, TrainingData, examples, read_training_data
 from whet.training.loop import Examples
 
-_SHOWN_WEIGHTS = 8
 _SAMPLE = 5000  # texts that are looked at to say how many will be cut
 
 Say = Callable[[str], None]
@@ -56,7 +54,7 @@ class Prepared:
     device: torch.device
     precision: str
     tokeniser: Tokeniser
-    task: Classification
+    task: Task
 
     def start(self, config: TrainConfig, say: Say) -> tuple[TextModel, frozenset[str]]:
         """A model at its first step, the same each time; and the parameters that take the head's rate."""
@@ -89,6 +87,7 @@ def prepare(request: Request, say: Say) -> Prepared:
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     data = read_training_data(request.named, config, say)
+    data.task.chosen_by(config)  # raises now, not after an epoch
     if data.dev is None and config.threshold != "none":
         raise ConfigError(
             f"threshold={config.threshold}: thresholds are fitted on dev rows, and there are none. Name a "
@@ -106,7 +105,8 @@ def prepare(request: Request, say: Say) -> Prepared:
     columns = data.columns
     rules = TextRules(config.max_length, config.cut, columns.text, columns.pair, columns.label)
     prepared = _bound(data, config, rules, location, device, precision, tokeniser)
-    _say_weights(prepared.task, say)
+    for note in prepared.task.training_notes():
+        say(note)
     _say_cut(prepared.train, rules, say)
     return prepared
 
@@ -120,19 +120,10 @@ def _bound(
     precision: str,
     tokeniser: Tokeniser,
 ) -> Prepared:
-    objective = make_objective(config, data.train.targets, len(data.labels))
-    task = Classification(data.labels, config.positive_label, objective=objective)
+    task = data.task.trained_on(data.train.targets, config)
     train = examples(data.train, data.columns, tokeniser, rules)
     dev = None if data.dev is None else examples(data.dev, data.columns, tokeniser, rules)
     return Prepared(data, train, dev, rules, location, device, precision, tokeniser, task)
-
-
-def _say_weights(task: Classification, say: Say) -> None:
-    weights = task.objective.label_weights
-    if weights is not None:
-        heaviest = sorted(zip(weights, task.labels, strict=True), key=lambda pair: -pair[0])
-        shown = ", ".join(f"{label} {weight:.3g}" for weight, label in heaviest[:_SHOWN_WEIGHTS])
-        say(f"Class weights: {shown}{', ...' if len(heaviest) > _SHOWN_WEIGHTS else ''}.")
 
 
 def _say_cut(train: Examples, rules: TextRules, say: Say) -> None:

@@ -20,7 +20,6 @@ from whet.runs import RunFolder
 from whet.training.events import Listener, Note
 from whet.training.finish import score_and_save
 from whet.training.listeners import RunLog
-from whet.training.loop import standing_of
 from whet.training.prepare import Prepared, Request
 from whet.training.several import Member, Outcome, record, standing, summarise, train_all
 
@@ -85,22 +84,23 @@ def _chosen(
         seed = finished[0].request.config.seed
         say(f"There is no dev set to choose by: model/ is seed {seed}, the first.")
         return load_model(finished[0].folder.model), {"kind": "seed", "seed": seed, "saw_dev": False}
+    by = prepared.task.chosen_by(config)
     scores = {
-        member.name: standing_of(outcome.finished[member.name]["results"]["dev"], config)[0]
+        member.name: prepared.task.standing(outcome.finished[member.name]["results"]["dev"], by)[0]
         for member in finished
     }
     best = max(finished, key=lambda member: scores[member.name])
     score = scores[best.name]
     model = load_model(best.folder.model).to(prepared.device)
-    found = {"kind": "seed", "seed": best.request.config.seed, "by": config.choose_by, "saw_dev": True}
+    found = {"kind": "seed", "seed": best.request.config.seed, "by": by, "saw_dev": True}
     if len(finished) == 1:
         return model, found
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(_average(finished))
     logits = Predictor(model).logits(prepared.dev.store)
     task = prepared.task.fitted(logits, prepared.dev.targets, config)
-    average = standing_of(task.metrics(logits, prepared.dev.targets), config)[0]
-    sign = -1 if config.choose_by == "loss" else 1
+    average = task.standing(task.metrics(logits, prepared.dev.targets), by)[0]
+    sign = -1 if by == "loss" else 1
     of_best = f"seed {found['seed']}, {sign * score:.4f}"
     of_average = f"the average of {len(finished)} seeds' weights, {sign * average:.4f}"
     if average > score:
@@ -114,7 +114,7 @@ def _chosen(
         model.load_state_dict(kept)
         taken, other = of_best, of_average
     say(
-        f"model/ is {taken} on dev by {config.choose_by} ({other}). Dev made this choice, so expect less "
+        f"model/ is {taken} on dev by {by} ({other}). Dev made this choice, so expect less "
         "than its dev figures."
     )
     return model, found

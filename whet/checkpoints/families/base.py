@@ -18,8 +18,8 @@ class Family:
     spec: Callable[[Mapping[str, Any]], EncoderSpec]  # raises CheckpointError
     encoder_names: Callable[[EncoderSpec], NameTable]
     encoder_prefix: str  # what stands before the encoder's names in a model with a head
-    sequence_classifier: str  # transformers' class for whole texts
-    classifier_names: NameTable  # the head's tensors in that class
+    heads: Mapping[str, str]  # what a task's `layout` is -> transformers' class that has it
+    classifier_names: NameTable  # the head's tensors in these classes
 
 
 def setting(config: Mapping[str, Any], key: str, kind: type) -> Any:
