@@ -2,9 +2,9 @@
 
 import pytest
 
-from whet.data.table import Columns
 from whet.data.folds import row_groups
 from whet.data.readers import read_table
+from whet.data.table import Columns
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
@@ -16,7 +16,8 @@ def test_rows_without_a_group_are_no_group(tmp_path, suffix):
     else:
         path.write_text(
             '{"text": "one", "label": "a", "author": null}\n{"text": "two", "label": "b", "author": ""}\n'
-            '{"text": "three", "label": "a", "author": " "}\n{"text": "four", "label": "b", "author": "Ann"}\n'
+            '{"text": "three", "label": "a", "author": " "}\n'
+            '{"text": "four", "label": "b", "author": "Ann"}\n'
             '{"text": "five", "label": "a", "author": "Ann "}\n'
         )
     groups = row_groups(read_table(path), Columns("classification", "text", None, "label", ()), "author")
