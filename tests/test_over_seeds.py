@@ -57,8 +57,8 @@ def test_a_text_without_answer_is_not_right() -> None:
 
 def test_the_seeds_part_is_that_of_an_analysis_of_variance() -> None:
     """Two ways, one answer in each cell: the seeds' component is (MS seeds - MS residual) / texts."""
-    n, k = 41, 5
-    true, answers, _ = drawn(n, k)
+    n, k = 211, 5
+    true, answers, _ = drawn(n, k, seed=2)
     y = (answers == true).astype(float).ravel()
     texts, seeds = np.tile(np.eye(n), (k, 1)), np.repeat(np.eye(k), n, axis=0)
 
@@ -70,6 +70,12 @@ def test_the_seeds_part_is_that_of_an_analysis_of_variance() -> None:
     found = figure(true, answers, 3, "accuracy")
     assert found.seed_variance == pytest.approx(of_seeds / (n * k), abs=1e-12)
     assert found.shared_variance == pytest.approx(residual / (n * k), abs=1e-12)
+    of = spread(found)
+    assert of_seeds > residual
+    assert of.seeds == pytest.approx((of_seeds - residual) / (n * k), abs=1e-12)
+    by_texts = np.var((answers == true).mean(axis=0), ddof=1) / n
+    satterthwaite = (by_texts + of.seeds) ** 2 / (by_texts**2 / (n - 1) + (of_seeds / (n * k)) ** 2 / (k - 1))
+    assert of.freedom == pytest.approx(satterthwaite, rel=1e-9)
 
 
 def test_seeds_that_agree_leave_student_s_paired_test() -> None:

@@ -65,7 +65,7 @@ def _contender(name: str, given: Given) -> Contender:
         short = f"{name}: {len(seeds)} of its {n_asked} seeds " + ("is" if len(seeds) == 1 else "are")
         if len(seeds) > 1:
             note = f"{short} finished; these are compared." if len(seeds) < n_asked else None
-            return Contender(name, dict(seeds), Ledger(run), note)
+            return Contender(name, dict(seeds), Ledger(Path(os.path.abspath(run))), note)
         if n_asked > 1:
             return Contender(name, {_ONE_MODEL: given}, None, f"{short} finished, so it is one model here.")
     return Contender(name, {_ONE_MODEL: given}, None, None)

@@ -1,6 +1,7 @@
 """`whet compare`, and the intervals of `whet eval` and of a run, through the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,98 @@ def test_models_of_other_labels(whet, three, rows, tmp_path):
     other = house.make_checkpoint(tmp_path / "other", ["delivery", "praise"])
     house.write_csv(Path("two.csv"), {"text": rows[0][:2], "label": ["delivery", "praise"]})
     whet("compare", three[0], other, "two.csv").refused("different labels", "refund", str(other))
+
+
+# ------------------------------------------------------------------ runs of several seeds
+
+
+def make_run(folder, checkpoints, n_asked=None, unfinished=()):
+    """A run folder as `train --seeds` leaves it, of these checkpoints."""
+    for seed, checkpoint in enumerate(checkpoints):
+        shutil.copytree(checkpoint, folder / "seeds" / str(seed) / "model")
+        status = "stopped" if seed in unfinished else "finished"
+        (folder / "seeds" / str(seed) / "run.json").write_text(json.dumps({"status": status}))
+    shutil.copytree(checkpoints[0], folder / "model")
+    manifest = {"status": "finished", "seeds": n_asked or len(checkpoints)}
+    (folder / "run.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture
+def seeded(three, tmp_path):
+    """Two runs; one of the seeds names its labels in another order."""
+    first, second, constant = three
+    return make_run(tmp_path / "one", [first, second]), make_run(
+        tmp_path / "other", [constant, second, first]
+    )
+
+
+def test_runs_of_several_seeds(whet, three, seeded, rows):
+    one, other = seeded
+    found = json.loads(whet("compare", one, other, "test.csv", "--json").ok().out)
+    right = {
+        folder: [a == b for a, b in zip(_predicted(whet, folder), rows[1], strict=True)] for folder in three
+    }
+    first, second, constant = (sum(right[folder]) / 120 for folder in three)
+    assert found["models"][0]["seeds"] == pytest.approx({"0": first, "1": second})
+    assert found["models"][1]["seeds"] == pytest.approx({"0": constant, "1": second, "2": first})
+    assert found["models"][1]["value"] == pytest.approx((first + second + constant) / 3)
+    (pair,) = found["pairs"]
+    assert pair["seeds"] == [2, 3]
+    assert pair["test"] == "t test over texts and seeds"
+    told = whet("compare", one, other, "test.csv").ok()
+    assert pair["sentence"] in told.out
+    assert f"over 2 seeds of {one} and 3 seeds of {other}, on 120 rows" in told.out
+    assert "lowest to highest" in told.out
+    looks = house.read_jsonl(one / "ledger.jsonl")
+    assert [look["figures"]["accuracy"] for look in looks] == pytest.approx([(first + second) / 2] * 2)
+    assert not (one / "seeds" / "0" / "ledger.jsonl").exists()
+
+    import whet as library
+
+    assert library.compare(one, other, "test.csv").to_json() == found
+
+
+def test_one_model_of_such_a_run_is_one_model(whet, three, seeded, rows):
+    one, other = seeded
+    found = json.loads(whet("compare", one / "model", other, "test.csv", "--json").ok().out)
+    assert found["models"][0]["seeds"] == {}
+    assert f"{one / 'model'} is one model: how lucky its seed was" in found["pairs"][0]["sentence"]
+    pair = json.loads(whet("compare", one / "model", other / "model", "test.csv", "--json").ok().out)[
+        "pairs"
+    ][0]
+    assert pair["test"] == "exact McNemar"
+
+
+def test_seeds_that_are_not_finished_are_left_out(whet, three, rows, tmp_path):
+    first, second, constant = three
+    some = make_run(tmp_path / "some", [first, second, constant], n_asked=5, unfinished=(1,))
+    told = whet("compare", some, second, "test.csv", "--json").ok()
+    assert f"{some}: 2 of its 5 seeds are finished; these are compared." in told.err
+    assert list(json.loads(told.out)["models"][0]["seeds"]) == ["0", "2"]
+    hardly = make_run(tmp_path / "hardly", [first, second], unfinished=(1,))
+    told = whet("compare", hardly, second, "test.csv", "--json").ok()
+    assert f"{hardly}: 1 of its 2 seeds is finished, so it is one model here." in told.err
+    assert json.loads(told.out)["models"][0]["seeds"] == {}
+    assert json.loads(told.out)["pairs"][0]["test"] == "exact McNemar"
+
+
+def test_a_damaged_seed_is_named(whet, three, rows, tmp_path):
+    run = make_run(tmp_path / "run", three[:2])
+    (run / "seeds" / "1" / "model" / "model.safetensors").write_bytes(b"none")
+    whet("compare", run, three[2], "test.csv").refused("seeds", "model.safetensors")
+
+
+def test_runs_as_train_makes_them(whet, train, reviews):
+    for name, options in (("slow", ("--lr", "1e-5")), ("fast", ())):
+        train(reviews, "--seeds", "2", *options, out=name).ok()
+    found = json.loads(whet("compare", "slow", "fast", reviews, "--json").ok().out)
+    for score in found["models"]:
+        for seed, value in score["seeds"].items():
+            folder = Path(score["model"], "seeds", seed)
+            figures = json.loads(whet("eval", folder, reviews, "--json").ok().out)["metrics"]
+            assert value == pytest.approx(figures["accuracy"])
+    assert ", over 2 seeds each, on 48 rows" in found["pairs"][0]["sentence"]
 
 
 def test_eval_shows_intervals(whet, three, rows):

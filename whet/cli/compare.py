@@ -13,7 +13,7 @@ def command(
         list[str],
         typer.Argument(
             metavar="RUN_A RUN_B [RUN...] FILE",
-            help="Two or more runs, model folders or hub names; then labelled rows.",
+            help="Two or more runs (of one seed or several), model folders or hub names; then labelled rows.",
         ),
     ],
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
@@ -24,7 +24,7 @@ def command(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     precision: Annotated[str, typer.Option(help="float32, auto or bf16")] = "float32",
 ) -> None:
-    """Say whether one model is really better than another, on the same labelled rows."""
+    """Say whether one model, or way of training, is really better than another, on the same labelled rows."""
     import json
     import sys
 

@@ -286,4 +286,7 @@ class Classification(Task):
     def from_json(cls, saved: Mapping[str, Any]) -> "Classification":
         labels = tuple(saved["labels"])
         decision = Decision.from_json(saved.get("decision", {}), labels)
-        return cls(labels, saved.get("positive_label"), decision=decision)
+        positive = saved.get("positive_label")
+        if positive is not None and (len(labels) != 2 or positive not in labels):
+            raise ValueError(f"positive_label={positive!r} is not one of two labels")
+        return cls(labels, positive, decision=decision)

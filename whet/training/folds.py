@@ -55,7 +55,7 @@ def train_folds(
         if "cross_validation" not in manifest:  # else it is done, and the run was stopped after it
             members = [_member(own, prepared, folds, fold, folder) for fold in range(request.folds)]
             manifest["cross_validation"] = _cross_validate(members, prepared, folds, folder, listen)
-        listen(Note("The model, trained on all rows"))
+        listen(Note("The model itself, trained on all rows but dev's"))
         own = replace(own, began=time.monotonic())
         sitting = Sitting(own, prepared, folder, manifest, listen)
         has_begun = folder.metrics.exists() or "restart" in manifest
