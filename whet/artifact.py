@@ -16,13 +16,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from whet.checkpoints.families import family_of
-from whet.checkpoints.loading import open_checkpoint
+from whet.checkpoints.loading import Checkpoint, open_checkpoint
 from whet.config import Cut
 from whet.errors import CheckpointError, ConfigError
 from whet.files import checksum, checksums, folder_beside, moment, write_json, write_text
 from whet.model import TextModel, TextRules, start_model
 from whet.tasks import TASKS, Task
-from whet.tasks.classification import Classification
 from whet.text.tokens import Tokeniser
 
 FORMAT = 1
@@ -98,14 +97,15 @@ def load_model(folder: Path, name: str | None = None) -> TextModel:
         )
     tokeniser = Tokeniser.load(folder)
     if saved is None:
-        task: Task = Classification(checkpoint.labels)
+        task = _foreign_task(checkpoint, name or str(folder))
         rules = TextRules(checkpoint.spec.max_positions)
     else:
         task, rules = _task(folder, saved), _rules(folder, saved)
         if set(task.output_names) != set(checkpoint.labels):  # else the head would be a new one
             raise CheckpointError(
                 f"{folder}: whet.json names the labels {', '.join(task.output_names[:_SHOWN])} and "
-                f"config.json {', '.join(checkpoint.labels[:_SHOWN])}; they must be the same. Copy the folder again."
+                f"config.json {', '.join(checkpoint.labels[:_SHOWN])}; they must be the same. Copy the "
+                "folder again."
             )
     model = start_model(checkpoint, task, tokeniser, rules, seed=0).model
     return model.eval()
@@ -136,6 +136,18 @@ def _read_saved(folder: Path) -> dict[str, Any] | None:
                 "or delete its whet.json to open it as a plain Hugging Face folder."
             )
     return saved
+
+
+def _foreign_task(checkpoint: Checkpoint, name: str) -> Task:
+    problem_type = checkpoint.config.get("problem_type")
+    for kind in TASKS.values():
+        task = kind.foreign(problem_type, checkpoint.labels)
+        if task is not None:
+            return task
+    raise CheckpointError(
+        f"{name} was fine-tuned for '{problem_type}' with {len(checkpoint.labels)} outputs, which whet does "
+        f"not know as a task ({', '.join(TASKS)})."
+    )
 
 
 def _task(folder: Path, saved: Mapping[str, Any]) -> Task:

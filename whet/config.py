@@ -17,7 +17,7 @@ from whet.errors import ConfigError, nearest
 
 Cut = Literal["tail", "head", "middle"]
 Precision = Literal["auto", "float32", "bf16", "float64"]
-ChooseBy = Literal["auto", "mcc", "accuracy", "macro_f1", "loss"]
+ChooseBy = Literal["auto", "mcc", "accuracy", "macro_f1", "pearson", "spearman", "loss"]
 ClassWeights = Literal["none", "balanced"]
 Calibrate = Literal["temperature", "none"]
 Threshold = Literal["none", "f1", "precision"]
@@ -59,7 +59,7 @@ class TrainConfig:
     )
     choose_by: ChooseBy = _setting(
         "auto",
-        "the dev figure an epoch is chosen by, auto the task's own (classification: mcc): the last epoch "
+        "the dev figure an epoch is chosen by, auto the task's own (mcc; pearson): the last epoch "
         "within a standard error of the best",
     )
     class_weights: ClassWeights = _setting(

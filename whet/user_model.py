@@ -239,8 +239,10 @@ class Model:
 
     @property
     def _classification(self) -> Classification:
-        assert isinstance(self.module.task, Classification)
-        return self.module.task
+        task = self.module.task
+        if not isinstance(task, Classification):
+            raise UsageError(f"this needs a model that chooses between labels, and its task is {task.name}.")
+        return task
 
 
 def _cuts(rows: Labelled, labelled: np.ndarray, columns: Sequence[str]) -> list[Cut]:

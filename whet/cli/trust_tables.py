@@ -14,6 +14,10 @@ _FIGURES = {"calibration error (ECE)": "ece", "Brier score": "brier", "loss": "n
 def print_trust(metrics: Mapping[str, Any]) -> None:
     """Calibration, selective prediction and label sets of one file."""
     out = console()
+    if metrics.get("prediction_intervals"):
+        _print_intervals(out, metrics["prediction_intervals"])
+    if "calibration" not in metrics:
+        return
     _print_calibration(out, metrics)
     _print_levels(out, metrics["selective"], metrics["label_sets"])
     _print_answered(out, metrics["selective"]["answered"], metrics["n"])
@@ -31,6 +35,8 @@ def print_decision(results: Mapping[str, Any]) -> None:
 
 def decision_lines(decision: Mapping[str, Any]) -> list[str]:
     """What there is to say of it, in words."""
+    if "temperature" not in decision:
+        return []
     lines = []
     rows = f"fitted on {decision['n_rows']:,} dev rows"
     if decision["temperature"] != 1:
@@ -63,6 +69,16 @@ def _print_calibration(out: Console, metrics: Mapping[str, Any]) -> None:
         f"(95%: up to {most:.3f}).",
         soft_wrap=True,
     )
+
+
+def _print_intervals(out: Console, found: list[Mapping[str, Any]]) -> None:
+    """How often intervals around predicted numbers hold the true one."""
+    table = plain_table("prediction intervals", "plus or minus", "hold", "95% interval")
+    for one in found:
+        width, held = f"{one['half_width']:.4g}", figure(one["coverage"])
+        table.add_row(f"{one['level']:.0%}", width, held, interval(one["interval"]))
+    out.print(table)
+    out.print(f"Fitted on {found[0]['fitted_rows']:,} dev rows, and on those rows look too good.")
 
 
 def _print_levels(out: Console, selective: Mapping[str, Any], sets: list[Mapping[str, Any]]) -> None:

@@ -51,6 +51,7 @@ class Classification(Task):
     }
     headlines: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "mcc", "nll")
     loss: ClassVar[str] = "nll"
+    has_classes: ClassVar[bool] = True
     choices: ClassVar[tuple[str, ...]] = ("mcc", "accuracy", "macro_f1", "loss")
 
     def __post_init__(self) -> None:
@@ -69,6 +70,12 @@ class Classification(Task):
                 f"{len(labels)}: {', '.join(labels[:20])}."
             )
         return cls(labels, positive)
+
+    @classmethod
+    def foreign(cls, problem_type: str | None, names: tuple[str, ...]) -> "Classification | None":
+        """Two outputs or more, and not one yes or no for each."""
+        is_another = len(names) < 2 or problem_type == "multi_label_classification"
+        return None if is_another else cls(names)
 
     def read(self, table: Table, columns: Columns) -> np.ndarray:
         """Indices into the labels, (n_rows,) int64; -1 where a row has none."""
