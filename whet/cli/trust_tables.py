@@ -66,9 +66,15 @@ def _print_calibration(out: Console, metrics: Mapping[str, Any]) -> None:
     mean, most = ends["ece_if_calibrated"]
     out.print(
         f"On {metrics['n']:,} rows even true probabilities show an ECE of about {mean:.3f}, by chance "
-        f"(95%: up to {most:.3f}).",
+        f"(95%: up to {most:.3f}).{_judged(calibration['after']['ece'], most)}",
         soft_wrap=True,
     )
+
+
+def _judged(error: float, most: float) -> str:
+    if error <= most:
+        return ""
+    return " These are further off than chance explains: do not take them at their word."
 
 
 def _print_intervals(out: Console, found: list[Mapping[str, Any]]) -> None:
@@ -100,7 +106,7 @@ def _print_levels(out: Console, selective: Mapping[str, Any], sets: list[Mapping
 
 def _print_answered(out: Console, answered: Mapping[str, Any], n: int) -> None:
     """What abstaining does, where it does anything."""
-    if answered["n"] == n:
+    if answered["n"] == n and answered["abstain_below"] is None:
         return
     accuracy = "-" if answered["accuracy"] is None else f"{answered['accuracy']:.4f}"
     ends = "" if answered["interval"] is None else f" ({interval_text(answered['interval'])})"

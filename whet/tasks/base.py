@@ -88,9 +88,10 @@ class Task(ABC):
         by chance."""
 
     @abstractmethod
-    def of_guessing(self, targets: np.ndarray) -> tuple[float, float]:
+    def of_guessing(self, targets: np.ndarray) -> tuple[float, float, float]:
         """What the best answer that is the same for every text costs in training targets (n, ...): the mean
-        loss that training sees, and that of `metrics`."""
+        loss that training sees, its standard deviation over texts (0 where that is not known), and the mean
+        loss of `metrics`."""
 
     @abstractmethod
     def parse(self, labels: Any, n_texts: int) -> Tensor:

@@ -119,10 +119,13 @@ class Classification(Task):
         accuracy = float(metrics["accuracy"])
         return float(metrics[by]), math.sqrt(accuracy * (1 - accuracy) / metrics["n"])
 
-    def of_guessing(self, targets: np.ndarray) -> tuple[float, float]:
+    def of_guessing(self, targets: np.ndarray) -> tuple[float, float, float]:
         """Of the plain loss it is the entropy of the labels' shares."""
         counts = np.bincount(targets, minlength=len(self.labels))
-        return self.objective.of_guessing(counts), PLAIN.of_guessing(counts)
+        deviation = 0.0
+        if self.objective == PLAIN:
+            deviation = float(np.log(counts[targets] / len(targets)).std())
+        return self.objective.of_guessing(counts), deviation, PLAIN.of_guessing(counts)
 
     def parse(self, labels: Sequence[str] | Tensor, n_texts: int) -> Tensor:
         """Names, or (n_texts,) int64 indices into the labels."""

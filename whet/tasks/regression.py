@@ -103,10 +103,10 @@ class Regression(Task):
         """The number of texts."""
         return float(len(targets))
 
-    def of_guessing(self, targets: np.ndarray) -> tuple[float, float]:
+    def of_guessing(self, targets: np.ndarray) -> tuple[float, float, float]:
         """The variance, which is 1 on the scale of training."""
-        found = float(np.var(self.scale.scaled(targets)))
-        return found, found
+        squared = self.scale.scaled(targets) ** 2
+        return float(squared.mean()), float(squared.std()), float(squared.mean())
 
     def standing(self, metrics: Mapping[str, Any], by: str) -> tuple[float, float]:
         """By chance: a correlation's standard error, (1 - r squared) / root of n; nothing for the loss. A
