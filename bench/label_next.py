@@ -1,6 +1,6 @@
 """Does `whet select` beat rows chosen at random?
 
-    python bench/label_next.py build/bench fine-tuned [--sets trec] [--seeds 0 1 2] [--labelled 200] [--more 200]
+    python bench/label_next.py build/bench fine-tuned [--sets trec] [--seeds 0 1 2] [--labelled 200]
     python bench/label_next.py build/bench frozen [--sets trec banking77 sst2] [--seeds 0 1 ... 11]
 
 fine-tuned: whet trains on some labelled rows, `whet select` chooses as many more from the pool, and whet
