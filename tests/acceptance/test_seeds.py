@@ -207,3 +207,11 @@ def test_going_on_with_a_run_json_that_holds_no_object(train, reviews):
     train(reviews).ok()
     Path("run/run.json").write_text("[]")
     train(reviews, "--resume").refused("run.json", "damaged")
+
+
+def test_a_run_half_done_names_the_seeds_that_are_finished(train, reviews, whet):
+    train(reviews, *SEEDS).ok()
+    shutil.rmtree("run/model")
+    shutil.rmtree("run/seeds/7/model")
+    message = whet("predict", "run", reviews).refused("did not finish", "--resume --out run")
+    assert "run/seeds/5, run/seeds/6." in message
