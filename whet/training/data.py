@@ -91,8 +91,6 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     dev = splits.dev if named.dev is None else read_split_of(named.dev, "dev")
     test = splits.test if named.test is None else read_split_of(named.test, "test")
     columns = infer_columns(table, task=named.task, text=named.text, pair=named.pair, label=named.label)
-    if named.group is not None:
-        table.column(named.group)  # an error where it is not there
     for note in columns.notes:
         say(note)
     assert columns.label is not None
