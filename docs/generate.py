@@ -148,6 +148,7 @@ def _rounded(value: Any) -> Any:
 
 RESULTS = (
     "comparison.Comparison",
+    "labelling.Selection",
     "slices.Slice",
     "training.estimate.Estimate",
     "data.findings.Report",

@@ -219,6 +219,9 @@ def _write_data(folder: Path) -> None:
     ]
     write("pairs.csv", "premise,hypothesis,label", *pairs)
     doubled = ['"A joy from start to end. Really.",negative', "Best <b>film</b> of the year.,Positive"]
+    ratings = [f'"{text} {i}",{4.5 - i / 50 if text in POSITIVE else 1.5 + i / 50:.2f}'
+               for i in range(4) for text in POSITIVE + NEGATIVE]  # fmt: skip
+    write("ratings.csv", "text,score", *ratings)
     write("messy.csv", "text,label", *reviews, *doubled)
     write("typo.csv", "text,label", "Good.,postive")
     write("quote.csv", "text,label", "Good.,positive", '"Never closed.,negative', "Bad.,negative")

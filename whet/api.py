@@ -174,9 +174,9 @@ def estimate(
 
 def _several(seeds: int | None, folds: int | None) -> dict[str, Any]:
     problems = []
-    if seeds is not None and seeds < 1:
+    if seeds is not None and not (type(seeds) is int and seeds >= 1):
         problems.append(f"seeds={seeds}: must be a whole number from 1 up.")
-    if folds is not None and folds < 2:
+    if folds is not None and not (type(folds) is int and folds >= 2):
         problems.append(f"folds={folds}: must be a whole number from 2 up.")
     if problems:
         raise ConfigError("\n".join(problems))

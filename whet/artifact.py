@@ -9,22 +9,23 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from whet.checkpoints.families import family_of
-from whet.checkpoints.loading import open_checkpoint
+from whet.checkpoints.loading import Checkpoint, open_checkpoint
+from whet.config import Cut
 from whet.errors import CheckpointError, ConfigError
 from whet.files import checksum, checksums, folder_beside, moment, write_json, write_text
 from whet.model import TextModel, TextRules, start_model
 from whet.tasks import TASKS, Task
-from whet.tasks.classification import Classification
 from whet.text.tokens import Tokeniser
 
 FORMAT = 1
+_SHOWN = 8  # labels in a message
 _TOKENISER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
@@ -96,11 +97,16 @@ def load_model(folder: Path, name: str | None = None) -> TextModel:
         )
     tokeniser = Tokeniser.load(folder)
     if saved is None:
-        task: Task = Classification(checkpoint.labels)
+        task = _foreign_task(checkpoint, name or str(folder))
         rules = TextRules(checkpoint.spec.max_positions)
     else:
-        task = _task(folder, saved)
-        rules = TextRules(**saved["rules"])
+        task, rules = _task(folder, saved), _rules(folder, saved)
+        if set(task.output_names) != set(checkpoint.labels):  # else the head would be a new one
+            raise CheckpointError(
+                f"{folder}: whet.json names the labels {', '.join(task.output_names[:_SHOWN])} and "
+                f"config.json {', '.join(checkpoint.labels[:_SHOWN])}; they must be the same. Copy the "
+                "folder again."
+            )
     model = start_model(checkpoint, task, tokeniser, rules, seed=0).model
     return model.eval()
 
@@ -115,7 +121,8 @@ def _read_saved(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version, sums, _ = saved["format"], saved["sha256"], saved["rules"]["max_length"]
+        version, sums = saved["format"], dict(saved["sha256"])
+        _ = str(saved["task"]["name"]), int(saved["rules"]["max_length"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged ({error!r}). Copy the model folder again.") from None
     if version != FORMAT:
@@ -131,9 +138,21 @@ def _read_saved(folder: Path) -> dict[str, Any] | None:
     return saved
 
 
+def _foreign_task(checkpoint: Checkpoint, name: str) -> Task:
+    problem_type = checkpoint.config.get("problem_type")
+    for kind in TASKS.values():
+        task = kind.foreign(problem_type, checkpoint.labels)
+        if task is not None:
+            return task
+    raise CheckpointError(
+        f"{name} was fine-tuned for '{problem_type}' with {len(checkpoint.labels)} outputs, which whet does "
+        f"not know as a task ({', '.join(TASKS)})."
+    )
+
+
 def _task(folder: Path, saved: Mapping[str, Any]) -> Task:
-    name = saved["task"].get("name")
-    if name not in TASKS:
+    name = saved["task"]["name"]
+    if str(name) not in TASKS:
         raise CheckpointError(
             f"{folder}: task '{name}' is not one that this whet knows ({', '.join(TASKS)})."
         )
@@ -143,3 +162,19 @@ def _task(folder: Path, saved: Mapping[str, Any]) -> Task:
         raise CheckpointError(
             f"{folder / 'whet.json'}: the task is damaged or badly edited ({error}). Copy the folder again."
         ) from None
+
+
+def _rules(folder: Path, saved: Mapping[str, Any]) -> TextRules:
+    try:
+        rules = TextRules(**saved["rules"])
+    except TypeError as error:
+        raise CheckpointError(
+            f"{folder / 'whet.json'}: the rules are badly edited ({error}). Copy the folder again."
+        ) from None
+    if type(rules.max_length) is not int or rules.cut not in get_args(Cut):
+        raise CheckpointError(
+            f"{folder / 'whet.json'}: max_length must be a whole number and cut one of "
+            f"{', '.join(get_args(Cut))}, and they are {rules.max_length!r} and {rules.cut!r}. "
+            "Copy the folder again."
+        )
+    return rules

@@ -133,16 +133,15 @@ def error_interval(bins: Bins, seed: int = 0) -> Interval:
 def _likely_gaps(bins: Bins) -> Floats:
     """Gaps of a calibration error of 1, in the likely proportion: (n_bins,).
 
-    The gaps found, each drawn towards their mean as far as its noise is large beside their true spread
-    (normal empirical Bayes: Efron and Morris, JASA 68, 1973)."""
-    weights = bins.sizes / bins.sizes.sum()
-    gaps = bins.accuracy - bins.confidence
-    noise = np.maximum(bins.confidence * (1 - bins.confidence) / bins.sizes, 1e-12)
-    mean = float(weights @ gaps)
-    spread = max(float(((gaps - mean) ** 2 - noise).mean()), 0.0)
-    drawn = mean + (gaps - mean) * spread / (spread + noise)
-    size = float(weights @ np.abs(drawn))
-    likely: Floats = drawn / size if size > 0 else np.ones(len(gaps))
+    The gaps found, in units of their noise, each drawn towards their mean as far as they spread no more
+    than noise does (normal empirical Bayes: Efron and Morris, JASA 68, 1973)."""
+    noise = np.sqrt(np.maximum(bins.confidence * (1 - bins.confidence), 1e-6) / bins.sizes)
+    scaled = (bins.accuracy - bins.confidence) / noise
+    mean = scaled.mean()
+    spread = max(float(((scaled - mean) ** 2 - 1).mean()), 0.0)
+    drawn = noise * (mean + (scaled - mean) * spread / (spread + 1))
+    size = float(bins.sizes @ np.abs(drawn) / bins.sizes.sum())
+    likely: Floats = drawn / size if size > 0 else np.ones(len(noise))
     return likely
 
 

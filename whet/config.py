@@ -17,10 +17,12 @@ from whet.errors import ConfigError, nearest
 
 Cut = Literal["tail", "head", "middle"]
 Precision = Literal["auto", "float32", "bf16", "float64"]
-ChooseBy = Literal["auto", "mcc", "accuracy", "macro_f1", "loss"]
+ChooseBy = Literal["auto", "mcc", "accuracy", "macro_f1", "pearson", "spearman", "loss"]
 ClassWeights = Literal["none", "balanced"]
 Calibrate = Literal["temperature", "none"]
 Threshold = Literal["none", "f1", "precision"]
+
+_HIGHEST_SEED = 2**53  # what every reader of JSON reads exactly
 
 
 def _setting(default: Any, meaning: str, low: float = -math.inf, high: float = math.inf) -> Any:
@@ -57,7 +59,7 @@ class TrainConfig:
     )
     choose_by: ChooseBy = _setting(
         "auto",
-        "the dev figure an epoch is chosen by, auto the task's own (classification: mcc): the last epoch "
+        "the dev figure an epoch is chosen by, auto the task's own (mcc; pearson): the last epoch "
         "within a standard error of the best",
     )
     class_weights: ClassWeights = _setting(
@@ -89,9 +91,14 @@ class TrainConfig:
     time_limit: float | None = _setting(
         None, "the run's time, in seconds or as 90s, 10m, 1h30m; the schedule is fitted to it", 1.0
     )
-    seed: int = _setting(0, "decides the split, the head's first weights, the order and the dropout masks", 0)
+    seed: int = _setting(
+        0, "decides the split, the head's first weights, the order and the dropout masks", 0, _HIGHEST_SEED
+    )
     split_seed: int | None = _setting(
-        None, "decides the dev rows that are held out; none is seed, or the first of several seeds", 0
+        None,
+        "decides the dev rows that are held out; none is seed, or the first of several seeds",
+        0,
+        _HIGHEST_SEED,
     )
     device: str = _setting("auto", "auto, cpu, cuda, cuda:1 ...")
     precision: Precision = _setting(
@@ -143,7 +150,7 @@ def accepted(name: str) -> str:
     words = {int: "a whole number", float: "a number", str: "text"}[base]
     if base is not str and (low > -math.inf or high < math.inf):
         words += f" from {low:g}" if low > -math.inf else ""
-        words += f" to {high:g}" if high < math.inf else " up"
+        words += " up" if high == math.inf else f" to {high}" if base is int else f" to {high:g}"
     return words + (" or none" if optional else "")
 
 
@@ -241,7 +248,12 @@ def _checked(setting: "dataclasses.Field[Any]", value: Any) -> Any:
         good = isinstance(value, str)
     else:
         numbers: Any = int if base is int else (int, float)
-        good = isinstance(value, numbers) and not isinstance(value, bool) and low <= value <= high
+        good = (
+            isinstance(value, numbers)
+            and not isinstance(value, bool)
+            and low <= value <= high
+            and value < math.inf
+        )
     if not good:
         near = nearest(str(value), choices) if choices else ""
         raise ConfigError(f"{name}={value}: must be {accepted(name)}.{near}")

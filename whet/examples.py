@@ -50,3 +50,31 @@ class LabelPrediction:
             pairs = zip(self.probabilities, self.logits, strict=True)
             found |= {f"logit_{label}": value for label, value in pairs}
         return found
+
+
+@final
+@dataclass(frozen=True)
+class ValuePrediction:
+    """The number that a regression gives for one text, in the unit of its training data."""
+
+    value: float
+    interval: tuple[float, float] | None = None  # low, high; only where a coverage was asked for
+    logit: float | None = None  # in standard deviations from the training mean; only where asked for
+
+    def to_json(self) -> dict[str, Any]:
+        """value; interval and logit where asked for."""
+        found: dict[str, Any] = {"value": self.value}
+        if self.interval is not None:
+            found["interval"] = list(self.interval)
+        if self.logit is not None:
+            found["logit"] = self.logit
+        return found
+
+    def to_row(self) -> dict[str, Any]:
+        """value; low, high and logit where asked for."""
+        found: dict[str, Any] = {"value": self.value}
+        if self.interval is not None:
+            found |= {"low": self.interval[0], "high": self.interval[1]}
+        if self.logit is not None:
+            found["logit"] = self.logit
+        return found

@@ -165,8 +165,10 @@ def _known_texts(model: Model) -> tuple[list[tuple[pa.ChunkedArray, ...]], list[
             rows = spelled_labels(table, column["label"]).is_valid()
             names = [name for name in (column["text"], column["pair"]) if name is not None]
             found.append(tuple(pc.fill_null(table.strings(name).filter(rows), "") for name in names))
-    except (DataError, RunError, KeyError, TypeError) as error:
-        return [], [f"What {model.name} was trained on cannot be read ({error}), {unknown}"]
+    except (KeyError, TypeError):
+        return [], [f"{folder / 'run.json'} does not say what it was trained on, {unknown}"]
+    except (DataError, RunError) as error:
+        return [], [f"What {model.name} was trained on cannot be read, {unknown} ({error})"]
     return found, []
 
 

@@ -167,8 +167,11 @@ class Ledger:
         )
 
     def _beside(self, fingerprint: str) -> dict[Path, int]:
-        """Looks at these rows by each run of the same parent folder that has had any, this one included."""
-        counts = {}
+        """Looks at these rows by each run of the same parent folder that has had any, this one included; none
+        of the seeds or folds of one run, between which dev has chosen."""
+        counts: dict[Path, int] = {}
+        if (self.run.parent.parent / "run.json").is_file():
+            return counts
         for path in sorted(self.run.parent.glob("*/ledger.jsonl")):
             looks, _ = Ledger(path.parent)._read()
             count = sum(look.fingerprint == fingerprint for look in looks)

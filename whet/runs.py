@@ -161,6 +161,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder} is not a run: it has no run.json.") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{folder / 'run.json'} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise RunError(f"{folder / 'run.json'} is damaged: it holds no object.")
     return content
 
 

@@ -137,7 +137,8 @@ class Model:
         not know."""
         rows = self.labelled(data, text, pair, label)
         labelled = rows.task.is_labelled(rows.targets)
-        cuts = _cuts(rows, np.flatnonzero(labelled), slices)
+        by = (slices,) if isinstance(slices, str) else tuple(slices)
+        cuts = _cuts(rows, np.flatnonzero(labelled), by)
         task = rows.task.abstaining_below(abstain_below)
         evaluation, logits = evaluate_store(self._predictor, task, rows.store, rows.targets, rows.source)
         is_right = task.is_right(logits[labelled], rows.targets[labelled])
@@ -239,8 +240,10 @@ class Model:
 
     @property
     def _classification(self) -> Classification:
-        assert isinstance(self.module.task, Classification)
-        return self.module.task
+        task = self.module.task
+        if not isinstance(task, Classification):
+            raise UsageError(f"this needs a model that chooses between labels, and its task is {task.name}.")
+        return task
 
 
 def _cuts(rows: Labelled, labelled: np.ndarray, columns: Sequence[str]) -> list[Cut]:

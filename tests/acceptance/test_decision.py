@@ -191,3 +191,27 @@ def test_thresholds_need_dev_rows_and_a_precision(train, reviews, whet):
     train(reviews, "--set", "threshold=f2").refused("threshold=f2", "none, f1, precision")
     train(reviews, "--set", "dev_fraction=0", "--set", "abstain_below=0.5").ok()
     assert json.loads(Path("run/model/whet.json").read_text())["task"]["decision"]["abstain_below"] == 0.5
+
+
+def test_a_badly_edited_whet_json_is_refused(trained, whet, rows):
+    """A label that whet.json calls otherwise than config.json would get a new head, and answers by chance."""
+    trained()
+    path = Path("run/model/whet.json")
+    sound = path.read_text()
+    for place, key, value, word in (
+        ("task", "labels", ["Delivery", "praise", "refund"], "Delivery"),
+        ("task", "labels", ["delivery", "refund"], "config.json"),
+        ("task", "name", [], "task"),
+        ("task", "positive_label", "zz", "positive_label"),
+        ("rules", "cutt", "head", "cutt"),
+        ("rules", "cut", "hed", "hed"),
+        ("rules", "max_length", "long", "whet.json"),
+        (None, "sha256", None, "whet.json"),
+        (None, "task", None, "whet.json"),
+    ):
+        saved = json.loads(sound)
+        (saved if place is None else saved[place])[key] = value
+        path.write_text(json.dumps(saved))
+        whet("predict", "run", "rows.csv").refused(word)
+    path.write_text(json.dumps(json.loads(sound) | {"rules": {"max_length": 64}}))
+    whet("predict", "run", "rows.csv").ok()

@@ -253,3 +253,7 @@ def test_killed_folds_go_on_to_the_same_bits(forks: Forks):
         status, output = forks.run(*forks.train, "--resume")
         assert status == 0, output
         assert without_seconds(result()) == expected, f"killed at {at}, {moments[at - 1]}"
+
+
+def test_a_dry_run_refuses_what_the_run_would(train, reviews):
+    train(reviews, "--folds", "49", "--dry-run", out=None).refused("49")

@@ -185,3 +185,33 @@ def test_a_stopped_one_says_how_to_go_on_with_the_whole(forks: Forks):
     assert status == 130, output
     assert "--out run --resume" in output
     assert manifest_of(forks.folder / "run")["status"] == "stopped"
+
+
+def test_numbers_that_cannot_be_are_refused_before_any_work(train, reviews, encoder):
+    train(reviews, "--set", "clip_norm=inf").refused("clip_norm=inf", "a number from 0 up")
+    train(reviews, "--set", "time_limit=inf").refused("time_limit=inf")
+    train(reviews, "--seed", 10**20).refused(f"seed={10**20}", f"to {2**53}")
+    assert not Path("run").exists()
+    import whet as library
+
+    for name, value in (("seeds", 2.0), ("seeds", "2"), ("seeds", True), ("folds", "3"), ("folds", 2.5)):
+        with pytest.raises(library.WhetError, match=f"{name}={value}: must be a whole number"):
+            library.train(reviews, model=encoder, quiet=True, **{name: value})
+
+
+def test_a_group_that_is_no_column_is_refused_where_dev_is_given_too(train, reviews):
+    train(reviews, "--dev", reviews, "--group", "autor").refused("no column 'autor'")
+
+
+def test_going_on_with_a_run_json_that_holds_no_object(train, reviews):
+    train(reviews).ok()
+    Path("run/run.json").write_text("[]")
+    train(reviews, "--resume").refused("run.json", "damaged")
+
+
+def test_a_run_half_done_names_the_seeds_that_are_finished(train, reviews, whet):
+    train(reviews, *SEEDS).ok()
+    shutil.rmtree("run/model")
+    shutil.rmtree("run/seeds/7/model")
+    message = whet("predict", "run", reviews).refused("did not finish", "--resume --out run")
+    assert "run/seeds/5, run/seeds/6." in message

@@ -138,13 +138,10 @@ def test_no_label():
 
 
 def test_decimals_are_regression():
-    expected = (
-        "<lists>: the task is regression ('label' holds numbers with decimals, such as 0.5), which "
-        "is not built yet. "
-        "--task classification treats each distinct value as a class."
-    )
-    assert error(table(text=WORDS, label=[0.5, 1.0, 2.0] * 4)) == expected
-    assert error(table(text=WORDS, label=["0.5", "1", "2"] * 4)) == expected
+    note = "task: regression, because 'label' holds numbers with decimals, such as 0.5"
+    for labels in ([0.5, 1.0, 2.0] * 4, ["0.5", "1", "2"] * 4):
+        found = infer_columns(table(text=WORDS, label=labels))
+        assert (found.task, found.notes[-1]) == ("regression", note)
     assert (
         infer_columns(table(text=WORDS, label=[0.5, 1.0] * 6), task="classification").task == "classification"
     )
@@ -156,7 +153,7 @@ def test_many_integers_ask_for_the_task():
     data = table(text=WORDS * 4, label=[n % 21 for n in range(48)])
     assert error(data) == (
         "<lists>: column 'label' holds 21 different whole numbers: classes or a quantity? "
-        "Say --task classification if each is a class (--task regression is not built yet)."
+        "Say --task classification if each is a class, or --task regression."
     )
     assert infer_columns(data, task="classification").task == "classification"
     assert infer_columns(table(text=WORDS * 4, label=[n % 20 for n in range(48)])).task == "classification"

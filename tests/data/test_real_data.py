@@ -50,11 +50,11 @@ def test_glue_equals_a_plain_split_at_tabs(task):
         ]
 
 
-def test_glue_regression_is_not_built():
-    with pytest.raises(DataError) as caught:
-        infer_columns(read_splits(DATA / "glue" / "STS-B").train)
-    assert "the task is regression" in str(caught.value)
-    assert "not built yet" in str(caught.value)
+def test_glue_regression():
+    found = infer_columns(read_splits(DATA / "glue" / "STS-B").train)
+    assert (found.task, found.text, found.pair, found.label) == (
+        "regression", "sentence1", "sentence2", "score",
+    )  # fmt: skip
 
 
 def test_glue_without_train():

@@ -104,6 +104,17 @@ def test_a_precision_that_no_threshold_reaches_is_never_answered() -> None:
     assert two.answers(logits[:, :2]) == ["a", "a", "a"]
 
 
+def test_where_no_label_has_a_threshold_the_likeliest_is_the_one_left_unsaid() -> None:
+    logits = np.array([[2.0, 0.0, 1.0], [0.0, 2.0, 1.0], [1.0, 0.0, 2.0]])
+    task = Classification(THREE).fitted(
+        logits, np.array([1, 2, 0]), TrainConfig(threshold="precision", min_precision=1.0)
+    )
+    assert task.decision.thresholds == (None, None, None)
+    assert task.answers(logits) == [None, None, None]
+    assert [p.probability for p in task.decode(logits)] == task.probabilities(logits).max(axis=1).tolist()
+    assert task.trust(logits, np.array([0, 1, 2]))["selective"]["answered"]["accuracy_of_all"] == 1
+
+
 def test_abstaining_keeps_the_probability_of_the_best_label() -> None:
     task = _fitted().abstaining_below(0.6)
     logits, _ = _dev()
@@ -179,6 +190,9 @@ def test_saved_and_read_back_it_is_the_same(settings: dict[str, Any], n_labels: 
         {"quantiles": {"0.8": 0.5}},
         {"abstain_below": 2},
         {"heat": 1},
+        {"quantiles": {"0.8": 0.5, "0.9": float("nan"), "0.95": 1}},
+        {"n_rows": "many"},
+        {"abstains": "no"},
     ],
     ids=str,
 )
@@ -187,6 +201,12 @@ def test_rules_that_cannot_be_are_refused(change: dict[str, Any]) -> None:
     saved["decision"] = {**saved["decision"], **change}
     with pytest.raises((KeyError, TypeError, ValueError, ConfigError)):
         Classification.from_json(saved)
+
+
+def test_a_positive_label_that_is_none_is_refused() -> None:
+    for labels, positive in ((["a", "b"], "c"), (["a", "b", "c"], "a")):
+        with pytest.raises(ValueError, match="positive_label"):
+            Classification.from_json({"labels": labels, "positive_label": positive})
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:

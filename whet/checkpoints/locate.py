@@ -48,7 +48,12 @@ def locate(name: str) -> Location:
         if is_run and not inner.is_dir():
             best = folder / "checkpoints" / "best"
             kept = f"; its last kept epoch is in {best}" if best.is_dir() else " and kept no epoch"
-            raise CheckpointError(f"{name}: this run did not finish{kept}.")
+            finished = sorted(path.parent for path in folder.glob("*/*/model"))  # of several seeds, or folds
+            if finished:
+                kept = f"; finished is {', '.join(map(str, finished))}"
+            raise CheckpointError(
+                f"{name}: this run did not finish{kept}. Go on with it: whet train --resume --out {name}"
+            )
         return Location(inner if is_run else folder, name)
     if name == "mini":
         return Location(_mini(), name)

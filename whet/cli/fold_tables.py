@@ -22,7 +22,12 @@ def print_folds(folder: Path, manifest: Mapping[str, Any]) -> None:
     out, found = console(), manifest["cross_validation"]
     _print_figures(out, found, TASKS[manifest["task"]])
     _print_lists(out, RunFolder(folder), found)
-    out.print("\nThe model, trained on all rows:")
+    out.print(
+        "Of new rows expect what cross-validation says of all rows, or a little more: the folds' models had "
+        "fewer rows to learn from than the one below.",
+        soft_wrap=True,
+    )
+    out.print("\nThe model itself, trained on all rows but dev's:")
 
 
 def _print_figures(out: Console, found: Mapping[str, Any], task: type[Task]) -> None:

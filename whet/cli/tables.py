@@ -35,11 +35,17 @@ def print_training(folder: Path, manifest: Mapping[str, Any]) -> None:
     if "seeds" in results:
         for split in splits:
             out.print(_seeds(results["seeds"], split, task))
-        out.print("The model that was chosen:")
+        out.print(f"The model that was chosen, {_chosen(results['chosen'])}:")
     if splits:
         out.print(_headlines({split: results[split] for split in splits}, task))
     out.print(f"Model: {folder / 'model'} (whet and transformers open it)")
     out.print(f"Next:  whet predict {folder} FILE    or    whet eval {folder} FILE")
+
+
+def _chosen(choice: Mapping[str, Any]) -> str:
+    if choice["kind"] == "average":
+        return f"the average of {len(choice['seeds'])} seeds' weights"
+    return f"seed {choice['seed']}"
 
 
 def print_estimate(estimate: Estimate) -> None:

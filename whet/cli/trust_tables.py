@@ -14,6 +14,10 @@ _FIGURES = {"calibration error (ECE)": "ece", "Brier score": "brier", "loss": "n
 def print_trust(metrics: Mapping[str, Any]) -> None:
     """Calibration, selective prediction and label sets of one file."""
     out = console()
+    if metrics.get("prediction_intervals"):
+        _print_intervals(out, metrics["prediction_intervals"])
+    if "calibration" not in metrics:
+        return
     _print_calibration(out, metrics)
     _print_levels(out, metrics["selective"], metrics["label_sets"])
     _print_answered(out, metrics["selective"]["answered"], metrics["n"])
@@ -31,6 +35,8 @@ def print_decision(results: Mapping[str, Any]) -> None:
 
 def decision_lines(decision: Mapping[str, Any]) -> list[str]:
     """What there is to say of it, in words."""
+    if "temperature" not in decision:
+        return []
     lines = []
     rows = f"fitted on {decision['n_rows']:,} dev rows"
     if decision["temperature"] != 1:
@@ -60,9 +66,25 @@ def _print_calibration(out: Console, metrics: Mapping[str, Any]) -> None:
     mean, most = ends["ece_if_calibrated"]
     out.print(
         f"On {metrics['n']:,} rows even true probabilities show an ECE of about {mean:.3f}, by chance "
-        f"(95%: up to {most:.3f}).",
+        f"(95%: up to {most:.3f}).{_judged(calibration['after']['ece'], most)}",
         soft_wrap=True,
     )
+
+
+def _judged(error: float, most: float) -> str:
+    if error <= most:
+        return ""
+    return " These are further off than chance explains: do not take them at their word."
+
+
+def _print_intervals(out: Console, found: list[Mapping[str, Any]]) -> None:
+    """How often intervals around predicted numbers hold the true one."""
+    table = plain_table("prediction intervals", "plus or minus", "hold", "95% interval")
+    for one in found:
+        width, held = f"{one['half_width']:.4g}", figure(one["coverage"])
+        table.add_row(f"{one['level']:.0%}", width, held, interval(one["interval"]))
+    out.print(table)
+    out.print(f"Fitted on {found[0]['fitted_rows']:,} dev rows, and on those rows look too good.")
 
 
 def _print_levels(out: Console, selective: Mapping[str, Any], sets: list[Mapping[str, Any]]) -> None:
@@ -84,7 +106,7 @@ def _print_levels(out: Console, selective: Mapping[str, Any], sets: list[Mapping
 
 def _print_answered(out: Console, answered: Mapping[str, Any], n: int) -> None:
     """What abstaining does, where it does anything."""
-    if answered["n"] == n:
+    if answered["n"] == n and answered["abstain_below"] is None:
         return
     accuracy = "-" if answered["accuracy"] is None else f"{answered['accuracy']:.4f}"
     ends = "" if answered["interval"] is None else f" ({interval_text(answered['interval'])})"

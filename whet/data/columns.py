@@ -23,7 +23,7 @@ TASKS = (
     "question-answering",
     "masked-lm",
 )
-BUILT = ("classification",)
+BUILT = ("classification", "regression")
 
 # In the order they are looked for; compared without case, spaces, "_" and "-".
 PAIR_NAMES = (
@@ -77,7 +77,7 @@ def infer_columns(
     if known is not None and text is pair is label is None and (known.label or not need_label):
         if need_label:
             _check_built(table, task or known.task, f"its columns are those of a GLUE task of {known.task}")
-        return Columns(task or "classification", known.text, known.pair, known.label, known.notes)
+        return Columns(task or known.task, known.text, known.pair, known.label, known.notes)
     notes: list[str] = []
     if task is None and need_label:
         _refuse_other_tasks(table, text, label)
@@ -253,7 +253,7 @@ def _n_distinct(table: Table, name: str) -> int:
 
 
 def _task_of(table: Table, label: str, task: str | None, notes: list[str]) -> str:
-    """The task that the label column makes, with its note; only classification gets through."""
+    """The task that the label column makes, with its note; only what is built gets through."""
     if _is_list(table, label):
         _check_built(table, "multilabel-classification", f"'{label}' holds lists")
     values = table.strings(label)
@@ -262,8 +262,10 @@ def _task_of(table: Table, label: str, task: str | None, notes: list[str]) -> st
     if task is not None:
         notes.append(f"task: {task}, as asked")
         return task
-    if label not in table.class_names:
-        _check_quantities(table, label, distinct)
+    decimals = None if label in table.class_names else _with_decimals(table, label, distinct)
+    if decimals is not None:
+        notes.append(f"task: regression, because '{label}' holds numbers with decimals, such as {decimals}")
+        return "regression"
     if len(distinct) > 20 and len(distinct) > len(table) / 2:
         raise DataError(
             f"{table.source}: column '{label}' holds {len(distinct):,} different values in {len(table):,} "
@@ -278,20 +280,22 @@ def _n_values(n: int) -> str:
     return "1 value" if n == 1 else f"{n:,} different values"
 
 
-def _check_quantities(table: Table, label: str, distinct: list[str]) -> None:
+def _with_decimals(table: Table, label: str, distinct: list[str]) -> str | None:
+    """Where all values are numbers, one that is not whole. Raises DataError for many whole numbers."""
     numbers = [number for number in map(spelled_number, distinct) if number is not None]
     if not distinct or len(numbers) < len(distinct):
-        return
+        return None
     odd = next(
         (text for text, number in zip(distinct, numbers, strict=True) if not number.is_integer()), None
     )
     if odd is not None:
-        _check_built(table, "regression", f"'{label}' holds numbers with decimals, such as {shortened(odd)}")
+        return shortened(odd)
     if len(distinct) > MOST_CLASSES_OF_INTEGERS:
         raise DataError(
             f"{table.source}: column '{label}' holds {len(distinct):,} different whole numbers: classes or a "
-            f"quantity? Say --task classification if each is a class (--task regression is not built yet)."
+            f"quantity? Say --task classification if each is a class, or --task regression."
         )
+    return None
 
 
 def spelled_number(text: str) -> float | None:

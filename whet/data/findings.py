@@ -17,7 +17,7 @@ SHOWN_ROWS = 5
 # Within a severity, worst first. An "exact" match is letter for letter, "case" is equal but for case and
 # white space, "near" is near.py's. A conflict has different labels, a leak is in two files, a repeat in one.
 KINDS: tuple[str, ...] = (
-    *("unreadable", "columns", "no-labels", "one-class", "unknown-class", "model"),
+    *("unreadable", "columns", "targets", "no-labels", "one-class", "unknown-class", "model"),
     *("tokeniser", "exact-conflict", "case-conflict", "exact-leak", "case-leak", "near-leak"),
     *("near-conflict", "label-spelling", "cut", "unknown-tokens", "empty-text", "mojibake", "control"),
     *("markup", "rare-class", "skew", "exact-repeat", "case-repeat", "near-repeat", "short-text"),

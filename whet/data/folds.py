@@ -1,6 +1,7 @@
 """Folds of a cross-validation: seeded, stratified by label, rows that belong together in one fold."""
 
 import numpy as np
+import pyarrow.compute as pc
 
 from whet.data.splitting import Int64s, text_groups
 from whet.data.table import Columns, Table
@@ -9,15 +10,15 @@ from whet.errors import DataError
 
 def row_groups(table: Table, columns: Columns, group: str | None = None) -> Int64s:
     """What may not be torn apart, (n_rows,) numbers: rows of the same text (see `text_groups`), or of the
-    same value in the column `group`, where a row without a value goes with its text.
+    same value in the column `group`, blanks around it left out; a row without a value goes with its text.
 
     Raises DataError for a column that is not there or holds lists."""
     texts = [table.strings(name) for name in (columns.text, columns.pair) if name is not None]
     by_text = text_groups(texts)
     if group is None:
         return by_text
-    values = table.strings(group)
-    has_value = values.is_valid().to_numpy()
+    values = pc.fill_null(pc.utf8_trim_whitespace(table.strings(group)), "")
+    has_value = pc.not_equal(values, "").to_numpy()
     by_value = text_groups([values], as_written=True)
     return np.where(has_value, by_value, by_value.max(initial=0) + 1 + by_text)
 

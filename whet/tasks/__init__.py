@@ -2,7 +2,8 @@
 
 from whet.tasks.base import Task
 from whet.tasks.classification import Classification
+from whet.tasks.regression import Regression
 
 __all__ = ["TASKS", "Task"]
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification,)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification, Regression)}

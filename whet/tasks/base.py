@@ -27,12 +27,19 @@ class Task(ABC):
     figures: ClassVar[Mapping[str, str]]  # of `metrics` that are one number: key -> what people read
     headlines: ClassVar[tuple[str, ...]]  # keys that a progress line and a short table show, the first first
     loss: ClassVar[str]  # key of the loss among them
+    has_classes: ClassVar[bool]  # each row has one of a few labels, which findings about labels are about
     choices: ClassVar[tuple[str, ...]]  # what an epoch can be chosen by: keys, or "loss"; the default first
 
     @classmethod
     @abstractmethod
     def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "Task":
         """The task that a training table poses. Raises DataError, ConfigError."""
+
+    @classmethod
+    @abstractmethod
+    def foreign(cls, problem_type: str | None, names: tuple[str, ...]) -> "Task | None":
+        """The task of a model that was fine-tuned elsewhere, from config.json's problem_type and id2label;
+        None where it is another one."""
 
     @abstractmethod
     def read(self, table: Table, columns: Columns) -> np.ndarray:
@@ -81,9 +88,10 @@ class Task(ABC):
         by chance."""
 
     @abstractmethod
-    def of_guessing(self, targets: np.ndarray) -> tuple[float, float]:
+    def of_guessing(self, targets: np.ndarray) -> tuple[float, float, float]:
         """What the best answer that is the same for every text costs in training targets (n, ...): the mean
-        loss that training sees, and that of `metrics`."""
+        loss that training sees, its standard deviation over texts (0 where that is not known), and the mean
+        loss of `metrics`."""
 
     @abstractmethod
     def parse(self, labels: Any, n_texts: int) -> Tensor:

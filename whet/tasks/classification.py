@@ -51,6 +51,7 @@ class Classification(Task):
     }
     headlines: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "mcc", "nll")
     loss: ClassVar[str] = "nll"
+    has_classes: ClassVar[bool] = True
     choices: ClassVar[tuple[str, ...]] = ("mcc", "accuracy", "macro_f1", "loss")
 
     def __post_init__(self) -> None:
@@ -69,6 +70,12 @@ class Classification(Task):
                 f"{len(labels)}: {', '.join(labels[:20])}."
             )
         return cls(labels, positive)
+
+    @classmethod
+    def foreign(cls, problem_type: str | None, names: tuple[str, ...]) -> "Classification | None":
+        """Two outputs or more, and not one yes or no for each."""
+        is_another = len(names) < 2 or problem_type == "multi_label_classification"
+        return None if is_another else cls(names)
 
     def read(self, table: Table, columns: Columns) -> np.ndarray:
         """Indices into the labels, (n_rows,) int64; -1 where a row has none."""
@@ -112,10 +119,13 @@ class Classification(Task):
         accuracy = float(metrics["accuracy"])
         return float(metrics[by]), math.sqrt(accuracy * (1 - accuracy) / metrics["n"])
 
-    def of_guessing(self, targets: np.ndarray) -> tuple[float, float]:
+    def of_guessing(self, targets: np.ndarray) -> tuple[float, float, float]:
         """Of the plain loss it is the entropy of the labels' shares."""
         counts = np.bincount(targets, minlength=len(self.labels))
-        return self.objective.of_guessing(counts), PLAIN.of_guessing(counts)
+        deviation = 0.0
+        if self.objective == PLAIN:
+            deviation = float(np.log(counts[targets] / len(targets)).std())
+        return self.objective.of_guessing(counts), deviation, PLAIN.of_guessing(counts)
 
     def parse(self, labels: Sequence[str] | Tensor, n_texts: int) -> Tensor:
         """Names, or (n_texts,) int64 indices into the labels."""
@@ -279,4 +289,7 @@ class Classification(Task):
     def from_json(cls, saved: Mapping[str, Any]) -> "Classification":
         labels = tuple(saved["labels"])
         decision = Decision.from_json(saved.get("decision", {}), labels)
-        return cls(labels, saved.get("positive_label"), decision=decision)
+        positive = saved.get("positive_label")
+        if positive is not None and (len(labels) != 2 or positive not in labels):
+            raise ValueError(f"positive_label={positive!r} is not one of two labels")
+        return cls(labels, positive, decision=decision)

@@ -68,12 +68,13 @@ class Decision:
     def best(self, chances: np.ndarray, positive: int) -> np.ndarray:
         """The chosen label of each row, abstaining left out: probabilities (n, n_labels) -> (n,) int64.
 
-        The largest P(label) / threshold; of two labels the positive one where it reaches its threshold. The
-        first of equals."""
+        The largest P(label) / threshold, or the likeliest where no label has one; of two labels the positive
+        one where it reaches its threshold. The first of equals."""
         if self.thresholds is not None and len(self.thresholds) == 2:
             reached = chances[:, positive] >= _bounds(self.thresholds)[positive]
             return np.where(reached, positive, 1 - positive)
-        scores = chances if self.thresholds is None else chances / _bounds(self.thresholds)
+        is_bound = self.thresholds is not None and any(t is not None for t in self.thresholds)
+        scores = chances / _bounds(self.thresholds or ()) if is_bound else chances
         best: np.ndarray = scores.argmax(axis=1)
         return best
 
@@ -123,6 +124,10 @@ class Decision:
         numbers = [decision.temperature, *(t for t in decision.thresholds or () if t is not None)]
         if not all(0 < number < math.inf for number in numbers):
             raise ValueError(f"temperature and thresholds must be above 0: {numbers}")
+        if not all(0 <= quantile <= 1 for quantile in decision.quantiles or ()):
+            raise ValueError(f"quantiles must be from 0 to 1: {list(decision.quantiles or ())}")
+        if type(decision.n_rows) is not int or type(decision.abstains) is not bool:
+            raise TypeError(f"n_rows={decision.n_rows!r}, abstains={decision.abstains!r}")
         return decision
 
 

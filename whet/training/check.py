@@ -25,6 +25,7 @@ from whet.data.readers import read_split_of, read_splits
 from whet.data.table import Table
 from whet.data.validation import cut_finding, label_findings, text_findings
 from whet.errors import CheckpointError, DataError
+from whet.tasks import TASKS
 from whet.text.tokens import Encoded, Tokeniser
 from whet.text.validation import row_finding, tokeniser_findings, unknown_findings
 from whet.training.data import Named, TrainingData
@@ -60,8 +61,25 @@ def check_data(named: Named, model: str, config: TrainConfig) -> Report:
             found.append(_error("columns", error, table.source))
     if parts and parts[0].name == "train":
         found += data_findings(parts, columns, config)
+        found += _target_findings(tables, columns, config)
         found += _model_findings(parts, columns, model, config)
     return Report(worst_first(found), sizes, columns)
+
+
+def _target_findings(tables: Tables, columns: Columns, config: TrainConfig) -> Iterator[Finding]:
+    """What a task cannot read that is not about classes; of those `data_findings` knows more to say."""
+    kind = TASKS[columns.task]
+    if kind.has_classes:
+        return
+    task = None
+    for table in tables.values():
+        if columns.label not in table.names:
+            continue
+        try:
+            task = kind.learn(table, columns, config) if task is None else task
+            task.read(table, columns)
+        except DataError as error:
+            yield _error("targets", error, table.source)
 
 
 def data_findings(
@@ -70,8 +88,9 @@ def data_findings(
     """What needs no encoder; the first part is train. Near duplicates are looked for in at most `most_near`
     rows, None is any number."""
     assert columns.label is not None
-    classes = parts[0].table.class_names.get(columns.label, ())
-    yield from label_findings(parts, classes, are_balanced=config.class_weights == "balanced")
+    if TASKS[columns.task].has_classes:
+        classes = parts[0].table.class_names.get(columns.label, ())
+        yield from label_findings(parts, classes, are_balanced=config.class_weights == "balanced")
     for one in parts:
         yield from text_findings(one)
     yield from duplicate_findings(parts, most_near)

@@ -94,6 +94,8 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     for note in columns.notes:
         say(note)
     assert columns.label is not None
+    if named.group is not None:
+        table.strings(named.group)  # raises for a column that is not there, also where dev is given
     n_empty = Texts(table, columns).n_empty()
     if n_empty == len(table):
         raise DataError(

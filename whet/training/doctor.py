@@ -19,6 +19,7 @@ from whet.training.events import Evaluated, Event, Replanned, StepDone, Training
 _WINDOW = 12  # steps whose mean loss is compared with that of the steps before them
 _FALLING = 0.99  # of the window before: a loss below this is on its way
 _AT_CHANCE = 0.97  # of H: a loss above this has learnt nothing
+_SURE = 3  # standard deviations of luck that are not held against a run
 _HARM = 1.1  # of guessing, or of the lowest loss so far: what has risen so far was pushed up
 _FADED = 0.1  # of the strongest gradient: what is left of it when activations have saturated
 _FEW = 20  # dev rows; a sound model may give fewer one label
@@ -39,7 +40,9 @@ class Doctor:
     def __init__(self, targets: np.ndarray, task: Task, config: TrainConfig, may_restart: bool) -> None:
         """targets (n_texts, ...) of the training rows. may_restart: a collapse raises Collapsed, else it is
         a warning like the others."""
-        self._chance, plain = task.of_guessing(targets)
+        self._chance, deviation, plain = task.of_guessing(targets)
+        # how far the mean of a window may lie above it because of the texts that happen to be in it
+        self._luck = _SURE * deviation / (_WINDOW * config.batch_size) ** 0.5
         # what turns a loss of training into one of dev, which is always plain
         self._to_plain = plain / self._chance if self._chance > 0 else 1.0
         self._labels, self._loss = task.output_names, task.loss
@@ -85,13 +88,16 @@ class Doctor:
         norm = float(np.mean(self._norms))
         self._strongest = max(self._strongest, norm)
         self._shows_harm = (
-            self._highest > _HARM * chance or loss > _HARM * self._lowest or norm < _FADED * self._strongest
+            self._highest - self._luck > _HARM * chance
+            or loss > _HARM * self._lowest
+            or norm < _FADED * self._strongest
         )
         lower = f"Try --lr {config.learning_rate / 4:g}."
         risen = f"the loss has risen to {loss:.2f}, and guessing costs {chance:.2f} nats"
-        if loss > 1.2 * chance and loss > 1.5 * self._lowest:
+        least = loss - self._luck
+        if least > 1.2 * chance and least > 1.5 * self._lowest:
             return {"divergence": f"{risen}: training diverges. {lower}"}
-        if loss > 1.3 * chance and event.step > config.warmup * self._n_steps:
+        if least > 1.3 * chance and event.step > config.warmup * self._n_steps:
             return {"rate too high": f"{risen}: the rate is too high. {lower}"}
         if event.step == round(_LATE * self._n_steps) and loss > max(_AT_CHANCE * chance, _FALLING * before):
             return self._nothing_learnt(loss)
@@ -126,7 +132,8 @@ class Doctor:
         train = float(np.mean(self._losses))
         if loss < _AT_CHANCE * chance or train < _AT_CHANCE * self._chance:
             return found | {
-                "one label": f"every dev text is given the label '{label}', the likeliest so far."
+                "one label": f"every dev text is still given the label '{label}'. Try more --epochs, or "
+                "where labels are skewed --set class_weights=balanced."
             }
         if not self._shows_harm:
             return found | {

@@ -11,6 +11,7 @@ import numpy as np
 from whet.config import TrainConfig
 from whet.text.batches import plan_epoch
 from whet.training.events import Listener, Note
+from whet.training.folds import plan_folds
 from whet.training.loop import Examples, plan, steps_per_epoch, train_step
 from whet.training.prepare import Request, prepare
 from whet.training.state import Progress, TrainingState
@@ -63,6 +64,8 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     limit = None if request.config.time_limit is None else request.config.time_limit / n_runs
     config = replace(request.config, time_limit=limit)
     prepared = prepare(request, lambda text: listen(Note(text)))
+    if request.folds is not None:
+        plan_folds(request, prepared)  # raises what the run would
     model, new = prepared.start(config, lambda text: listen(Note(text)))
     train, dev = prepared.train, prepared.dev
     loaded = time.monotonic() - request.began

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from whet.data.folds import fold_numbers, row_groups
+from whet.errors import UsageError
 from whet.runs import RunFolder
 from whet.training.data import TrainingData, hold_out
 from whet.training.events import Listener, Note
@@ -23,6 +24,8 @@ def plan_folds(request: Request, prepared: Prepared) -> np.ndarray:
 
     Raises DataError where there are fewer different texts, or groups, than folds."""
     assert request.folds is not None
+    if not prepared.task.has_classes:
+        raise UsageError(f"folds is for classification today, and the task is {prepared.task.name}.")
     whole, group = prepared.data.whole, request.named.group
     unit = "different texts" if group is None else f"different values of '{group}'"
     groups = row_groups(whole.table, prepared.data.columns, group)[whole.rows]
@@ -52,7 +55,7 @@ def train_folds(
         if "cross_validation" not in manifest:  # else it is done, and the run was stopped after it
             members = [_member(own, prepared, folds, fold, folder) for fold in range(request.folds)]
             manifest["cross_validation"] = _cross_validate(members, prepared, folds, folder, listen)
-        listen(Note("The model, trained on all rows"))
+        listen(Note("The model itself, trained on all rows but dev's"))
         own = replace(own, began=time.monotonic())
         sitting = Sitting(own, prepared, folder, manifest, listen)
         has_begun = folder.metrics.exists() or "restart" in manifest

@@ -77,8 +77,8 @@ def _members(request: Request, prepared: Prepared, folder: RunFolder) -> list[Me
 def _chosen(
     outcome: Outcome, members: Sequence[Member], prepared: Prepared, config: TrainConfig, say: Any
 ) -> tuple[TextModel, dict[str, Any]]:
-    """The seed that is best on dev, or the average of all weights where that is better; the first without
-    dev."""
+    """The seed that is best on dev, or the average of all weights where that is better by more than chance;
+    the first without dev."""
     finished = [member for member in members if member.name in outcome.finished]
     if prepared.dev is None:
         seed = finished[0].request.config.seed
@@ -99,11 +99,11 @@ def _chosen(
     model.load_state_dict(_average(finished))
     logits = Predictor(model).logits(prepared.dev.store)
     task = prepared.task.fitted(logits, prepared.dev.targets, config)
-    average = task.standing(task.metrics(logits, prepared.dev.targets), by)[0]
+    average, noise = task.standing(task.metrics(logits, prepared.dev.targets), by)
     sign = -1 if by == "loss" else 1
     of_best = f"seed {found['seed']}, {sign * score:.4f}"
     of_average = f"the average of {len(finished)} seeds' weights, {sign * average:.4f}"
-    if average > score:
+    if average > score + noise:
         found |= {
             "kind": "average",
             "seed": None,
@@ -135,4 +135,6 @@ def _card(choice: Mapping[str, Any]) -> str:
         return (
             f"It is the average of {counted(len(choice['seeds']), 'seed')}, taken because these rows said so."
         )
-    return f"Of several seeds it is number {choice['seed']}."
+    if not choice["saw_dev"]:
+        return f"It is seed {choice['seed']}, the first of several."
+    return f"It is seed {choice['seed']}, of several the best on these rows."
