@@ -134,6 +134,13 @@ def test_runs_of_several_seeds(whet, three, seeded, rows):
     assert found["models"][1]["value"] == pytest.approx((first + second + constant) / 3)
     (pair,) = found["pairs"]
     assert pair["seeds"] == [2, 3]
+    counts = [
+        sum(a and not b for a, b in zip(right[mine], right[theirs], strict=True))
+        for mine in three[:2]
+        for theirs in (three[2], *three[1::-1])
+    ]
+    assert sum(counts) > 0
+    assert pair["only_first"] == pytest.approx(sum(counts) / 6)
     assert pair["test"] == "t test over texts and seeds"
     told = whet("compare", one, other, "test.csv").ok()
     assert pair["sentence"] in told.out
