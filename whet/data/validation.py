@@ -174,8 +174,8 @@ def _skewed(train: Part, counts: Mapping[str, int], are_balanced: bool) -> Itera
     fix = "Judge by macro F1 or MCC, not by accuracy; add rows of the small classes if they matter."
     if not are_balanced:
         fix += (
-            " --set class_weights=balanced lets them count as much in training: more of their rows are found, "
-            "with more false alarms, and their probabilities lean upwards; whet eval shows by how much."
+            " --set class_weights=balanced lets them count as much in training: more of their rows are "
+            "found, with more false alarms, and their probabilities lean upwards; whet eval shows by how much."
         )
     yield Finding("warning", "skew", message, fix, train.source)
 
