@@ -175,7 +175,7 @@ def _skewed(train: Part, counts: Mapping[str, int], are_balanced: bool) -> Itera
     if not are_balanced:
         fix += (
             " --set class_weights=balanced lets them count as much in training: more of their rows are "
-            "found, with more false alarms, and their probabilities lean upwards; whet eval shows by how much."
+            "found, with more false alarms, and their probabilities lean upwards; whet eval shows how far."
         )
     yield Finding("warning", "skew", message, fix, train.source)
 
