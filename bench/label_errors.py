@@ -21,7 +21,7 @@ def planted_file(
 ) -> dict[int, str]:
     """Write the rows with wrong labels; -> line -> true label of those that were replaced."""
     with (work / "banking77" / "train.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row | {"text": " ".join(row["text"].split())} for row in csv.DictReader(file)]  # a line each
+        rows = [{**row, "text": " ".join(row["text"].split())} for row in csv.DictReader(file)]  # a line each
     intents = sorted({row["label"] for row in rows})[:n_intents]
     rows = [row for row in rows if row["label"] in intents]
     random = np.random.default_rng(seed)
