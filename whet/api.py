@@ -19,10 +19,11 @@ from whet.encoder.device import resolve_device, resolve_precision
 from whet.errors import ConfigError, UsageError
 from whet.evaluation import Evaluation
 from whet.ledger import look_together
-from whet.model import TextEncoder, TextModel, TextRules, start_model
+from whet.model import TextEncoder, TextModel, start_model
 from whet.paired import METRICS
 from whet.runs import read_manifest
 from whet.tasks.classification import Classification
+from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
 from whet.training.check import check_data
 from whet.training.data import Named

@@ -20,8 +20,9 @@ from whet.checkpoints.loading import Checkpoint, open_checkpoint
 from whet.config import Cut
 from whet.errors import CheckpointError, ConfigError
 from whet.files import checksum, checksums, folder_beside, moment, write_json, write_text
-from whet.model import TextModel, TextRules, start_model
+from whet.model import TextModel, start_model
 from whet.tasks import TASKS, Task
+from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
 
 FORMAT = 1
@@ -140,13 +141,15 @@ def _read_saved(folder: Path) -> dict[str, Any] | None:
 
 def _foreign_task(checkpoint: Checkpoint, name: str) -> Task:
     problem_type = checkpoint.config.get("problem_type")
+    classes = checkpoint.config.get("architectures") or list(checkpoint.family.heads.values())
+    layouts = {layout for layout, theirs in checkpoint.family.heads.items() if theirs in classes}
     for kind in TASKS.values():
-        task = kind.foreign(problem_type, checkpoint.labels)
+        task = kind.foreign(problem_type, checkpoint.labels) if kind.layout in layouts else None
         if task is not None:
             return task
     raise CheckpointError(
-        f"{name} was fine-tuned for '{problem_type}' with {len(checkpoint.labels)} outputs, which whet does "
-        f"not know as a task ({', '.join(TASKS)})."
+        f"{name} was fine-tuned as {', '.join(map(str, classes))} for '{problem_type}' with "
+        f"{len(checkpoint.labels)} outputs, which whet does not know as a task ({', '.join(TASKS)})."
     )
 
 

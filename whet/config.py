@@ -16,8 +16,10 @@ from typing import Any, Literal, final
 from whet.errors import ConfigError, nearest
 
 Cut = Literal["tail", "head", "middle"]
+LongTexts = Literal["cut", "window"]
+Context = Literal["sentence", "document"]
 Precision = Literal["auto", "float32", "bf16", "float64"]
-ChooseBy = Literal["auto", "mcc", "accuracy", "macro_f1", "pearson", "spearman", "loss"]
+ChooseBy = Literal["auto", "mcc", "accuracy", "f1", "macro_f1", "pearson", "spearman", "loss"]
 ClassWeights = Literal["none", "balanced"]
 Calibrate = Literal["temperature", "none"]
 Threshold = Literal["none", "f1", "precision"]
@@ -54,6 +56,14 @@ class TrainConfig:
     )
     max_length: int = _setting(256, "tokens of a text (of both texts of a pair), special ones included", 4)
     cut: Cut = _setting("tail", "which part of a text that is too long is cut away: its tail, head or middle")
+    long_texts: LongTexts = _setting(
+        "cut",
+        "a text that is too long for classification or regression is cut, or read in overlapping windows "
+        "whose logits are averaged",
+    )
+    context: Context = _setting(
+        "sentence", "document: neighbouring sentences of the document fill the windows of entity tagging"
+    )
     dev_fraction: float = _setting(
         0.1, "share of the training rows held out as dev where no dev set is given (at most 5,000)", 0.0, 0.9
     )

@@ -106,6 +106,16 @@ def tag_names(types: Sequence[str], scheme: str) -> tuple[str, ...]:
     return ("O", *(f"{letter}-{kind}" if kind else letter for kind in types for letter in letters))
 
 
+def scheme_of_names(names: Sequence[str]) -> str:
+    """The scheme that a model's tags are in, told by their letters alone."""
+    letters = {name[:1] for name in names}
+    if "E" in letters or "S" in letters:
+        return "IOBES"
+    if "L" in letters or "U" in letters:
+        return "BILOU"
+    return "IOB2" if "B" in letters else "IOB1"
+
+
 def find_scheme(tags: Tags) -> str:
     """The scheme with the fewest words to repair; of equals the first in SCHEMES, so IOB2 without entities.
 

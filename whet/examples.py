@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol, final
 
 
@@ -78,3 +78,41 @@ class ValuePrediction:
         if self.logit is not None:
             found["logit"] = self.logit
         return found
+
+
+@final
+@dataclass(frozen=True)
+class Entity:
+    """A part of a text that is the name of something."""
+
+    type: str
+    start: int  # first character, a Unicode code point; of a list of words, in them joined by single blanks
+    end: int  # last character + 1
+    text: str
+    probability: float  # that a word of it belongs to such an entity: the mean over its words
+
+
+@final
+@dataclass(frozen=True)
+class TagsPrediction:
+    """The tag of each word of one text, and the entities that they say."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]  # one a word
+    entities: tuple[Entity, ...]
+    logits: tuple[tuple[float, ...], ...] | None = None  # one row a word; only where asked for
+
+    def to_json(self) -> dict[str, Any]:
+        """words, tags, entities; logits where asked for."""
+        found: dict[str, Any] = {
+            "words": list(self.words),
+            "tags": list(self.tags),
+            "entities": [asdict(entity) for entity in self.entities],
+        }
+        if self.logits is not None:
+            found["logits"] = [list(row) for row in self.logits]
+        return found
+
+    def to_row(self) -> dict[str, Any]:
+        """The same, each as JSON."""
+        return {key: json.dumps(value, ensure_ascii=False) for key, value in self.to_json().items()}

@@ -13,16 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from whet.checkpoints.loading import Checkpoint, encoder_from, new_linear
-from whet.config import Cut
 from whet.encoder.dropout import sequence_keys
-from whet.encoder.heads import PooledHead
+from whet.encoder.heads import HEADS, Head
 from whet.encoder.network import Encoder, EncoderOutput
 from whet.encoder.packing import PackedBatch, pack
 from whet.errors import ConfigError
 from whet.tasks.base import Task
 from whet.text.batches import pack_texts
-from whet.text.store import store_of
+from whet.text.encoding import Encoding
+from whet.text.rules import TextRules
+from whet.text.store import TokenStore, store_of
 from whet.text.tokens import Tokeniser
+from whet.text.whole import encoding_of_texts
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]
 Inputs = Texts | Mapping[str, Tensor] | PackedBatch
@@ -40,19 +42,7 @@ class TaskOutput(NamedTuple):
     """What `TextModel` gives: named as in transformers."""
 
     loss: Tensor | None  # scalar, the mean over texts; None without labels
-    logits: Tensor  # (n_texts, n_outputs)
-
-
-@final
-@dataclass(frozen=True)
-class TextRules:
-    """How rows become tokens; part of a saved model."""
-
-    max_length: int
-    cut: Cut = "tail"
-    text_column: str | None = None  # what the columns were called in training; None where that is unknown
-    pair_column: str | None = None
-    label_column: str | None = None
+    logits: Tensor  # (n_texts, n_outputs); where words are tagged, (n_words, n_outputs) of all texts
 
 
 class _Packer(nn.Module):
@@ -89,9 +79,13 @@ class _Packer(nn.Module):
             raise TypeError(
                 "pass a list of texts, a list of (text, pair), a tokeniser's dictionary, or a PackedBatch"
             )
-        rows = [(item,) if isinstance(item, str) else tuple(item) for item in inputs]
-        store = store_of(rows, self.tokeniser, self.rules.max_length, self.rules.cut)
+        store = self._store(inputs)
         return pack_texts(store, np.arange(len(store)), (draw, 0)).to(device)
+
+    def _store(self, inputs: Sequence[Any]) -> TokenStore:
+        """Texts, or pairs of texts, as tokens."""
+        rows = [(item,) if isinstance(item, str) else tuple(item) for item in inputs]
+        return store_of(rows, encoding_of_texts(self.tokeniser, self.rules))
 
 
 @final
@@ -122,7 +116,7 @@ class TextModel(_Packer):
     def __init__(
         self,
         encoder: Encoder,
-        head: PooledHead,
+        head: Head,
         task: Task,
         tokeniser: Tokeniser,
         rules: TextRules,
@@ -133,8 +127,18 @@ class TextModel(_Packer):
         self.task = task
         self.config = config  # config.json of the checkpoint it came from, for saving
 
+    @property
+    def encoding(self) -> Encoding:
+        """How rows become tokens."""
+        return self.task.encoding(self.tokeniser, self.rules)
+
+    def _store(self, inputs: Sequence[Any]) -> TokenStore:
+        rows = [self.task.text(item, i, self.rules) for i, item in enumerate(inputs)]
+        return store_of(rows, self.encoding)
+
     def logits(self, batch: PackedBatch) -> Tensor:
-        """(n_sequences, n_outputs), in the caller's order: what the loop and the predictor call."""
+        """(n_texts, n_outputs) or, of a head that reads tokens, (n_reads, n_outputs), in the caller's order:
+        what the loop and the predictor call."""
         logits: Tensor = self.head(self.encoder, batch)
         return logits
 
@@ -191,8 +195,9 @@ def start_model(
     The seed is set before anything new is made. Raises ConfigError for more tokens than the encoder has
     positions."""
     generator = torch.Generator().manual_seed(seed)
-    encoder, n_new = encoder_from(checkpoint, dropout, generator)
-    head = PooledHead(encoder.spec, task.n_outputs)
+    layout = HEADS[task.layout]
+    encoder, n_new = encoder_from(checkpoint, dropout, generator, layout.needs_pooler)
+    head = layout(encoder.spec, task.n_outputs)
     new = {f"encoder.{name}" for name in ("pooler.weight", "pooler.bias")} if n_new else set()
     notes = [f"New pooler ({n_new} tensors): the checkpoint has none."] if n_new else []
     rows = _matching_rows(checkpoint.labels, task.output_names)

@@ -1,9 +1,9 @@
 """Texts in, logits out, in the caller's order. Immutable, thread-safe, knows no run folder."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -27,39 +27,60 @@ class Predictor:
     model: TextModel
     precision: str = "float32"
 
-    def windows(self, rows: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
-        """Rows as (text,) or (text, pair) -> logits (n_rows, n_outputs) float64, one window after another."""
+    def windows(self, rows: Iterable[Any]) -> Iterator[tuple[list[Any], np.ndarray]]:
+        """Rows as the task's `texts` gives them -> some thousand of them after another, with their logits."""
         rows = iter(rows)
-        rules = self.model.rules
+        encoding = self.model.encoding
         while window := list(islice(rows, _WINDOW)):
-            yield self.logits(store_of(window, self.model.tokeniser, rules.max_length, rules.cut))
+            yield window, self.logits(store_of(window, encoding))
 
     def logits(self, store: TokenStore, between: Callable[[], None] = lambda: None) -> np.ndarray:
-        """(n_texts, n_outputs) float64, in the store's order; `between` is called after each pack."""
-        found = np.empty((len(store), self.model.task.n_outputs), np.float64)
-        self._fill(found, store, self.model.logits, between)
+        """(n_texts, n_outputs) float64, in the store's order; where tokens are read one by one, (n_texts,)
+        objects of (n_reads, n_outputs). `between` is called after each pack."""
+        n_reads = store.ensure().n_reads
+        found: np.ndarray = np.empty(len(store), object)
+        if n_reads is None:
+            found = np.empty((len(store), self.model.task.n_outputs), np.float64)
+
+        def put(texts: np.ndarray, batch: PackedBatch, rows: np.ndarray) -> None:
+            if n_reads is None:
+                found[texts] = rows
+            else:
+                parts = np.split(rows, np.cumsum(n_reads[texts])[:-1])
+                for text, part in zip(texts.tolist(), parts, strict=True):
+                    found[text] = part
+            between()
+
+        self._compute(store, self.model.logits, put)
         return found
 
     def vectors(self, store: TokenStore) -> np.ndarray:
-        """What the head reads of each text, (n_texts, hidden_size) float32, in the store's order."""
+        """What the head reads of each text, (n_texts, hidden_size) float32, in the store's order; of a text
+        of several windows that of the first."""
         encoder = self.model.encoder
         found = np.empty((len(store), encoder.spec.hidden_size), np.float32)
-        self._fill(found, store, encoder.pooled, lambda: None)
+
+        def put(texts: np.ndarray, batch: PackedBatch, rows: np.ndarray) -> None:
+            first = (
+                slice(None) if batch.owners is None else np.unique(batch.owners.cpu(), return_index=True)[1]
+            )
+            found[texts] = rows[first]
+
+        self._compute(store, encoder.pooled, put)
         return found
 
-    def _fill(
+    def _compute(
         self,
-        found: np.ndarray,
         store: TokenStore,
         compute: Callable[[PackedBatch], Tensor],
-        between: Callable[[], None],
+        put: Callable[[np.ndarray, PackedBatch, np.ndarray], None],
     ) -> None:
-        """Rows of `found` from what `compute` gives for packs of texts."""
+        """Hand `put` the texts (n,) of each pack, the pack, and what `compute` gives for it, in float64."""
         device = next(self.model.parameters()).device
         was_training = self.model.training
         self.model.eval()
         with torch.inference_mode(), computing(self.precision, device):
             for texts in inference_batches(store.ensure().lengths, _TOKENS):
-                found[texts] = compute(pack_texts(store, texts).to(device)).double().cpu().numpy()
-                between()
+                batch = pack_texts(store, texts).to(device)
+                put(texts, batch, compute(batch).double().cpu().numpy())
         self.model.train(was_training)

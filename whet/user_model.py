@@ -12,7 +12,6 @@ from whet.artifact import save_model
 from whet.data.columns import Columns, infer_columns
 from whet.data.readers import read_split_of
 from whet.data.table import Table
-from whet.data.texts import Texts
 from whet.errors import DataError, UsageError
 from whet.evaluation import Evaluation, evaluate_store
 from whet.ledger import ledger_of
@@ -98,8 +97,7 @@ class Model:
             )
         task = self.module.task.abstaining_below(abstain_below)
         task.decode(np.empty((0, task.n_outputs)), coverage=label_sets)  # raises now, not with the first text
-        windows = self._predictor.windows(self._row(text, i) for i, text in enumerate(texts))
-        return (found for window in windows for found in task.decode(window, logits, label_sets))
+        return self._stream((self._text(text, i) for i, text in enumerate(texts)), task, logits, label_sets)
 
     def predict_table(
         self,
@@ -114,9 +112,9 @@ class Model:
         """The rows of a table as dictionaries, and a prediction for each, as of `predict`.
 
         Raises DataError for a missing column."""
-        texts = Texts(table, self.columns(table, text, pair))
-        found = self.stream(texts, logits=logits, abstain_below=abstain_below, label_sets=label_sets)
-        return table.columns.to_pylist(), list(found)
+        task = self.module.task.abstaining_below(abstain_below)
+        texts = task.texts(table, self.columns(table, text, pair), self.module.rules)
+        return table.columns.to_pylist(), list(self._stream(texts, task, logits, label_sets))
 
     def evaluate(
         self,
@@ -165,8 +163,8 @@ class Model:
                 f"{table.source}: no row has a label in column '{columns.label}'; there is nothing to score."
             )
         rules = self.module.rules
-        texts = Texts(table, columns)
-        store = TokenStore(self.module.tokeniser, texts.some, len(texts), rules.max_length, rules.cut)
+        texts: Any = task.texts(table, columns, rules)
+        store = TokenStore(self.module.encoding, texts.some, len(texts))
         return Labelled(table.source, table, task, store, targets, (*columns.notes, *notes))
 
     def answers(self, rows: Labelled) -> tuple[list[str], list[str | None]]:
@@ -180,12 +178,12 @@ class Model:
 
     def windows(self, rows: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
         """Rows as (text,) or (text, pair) -> probabilities (n, n_labels) of some thousand after another."""
-        return map(self._classification.probabilities, self._predictor.windows(rows))
+        task = self._classification
+        return (task.probabilities(logits) for _, logits in self._predictor.windows(rows))
 
     def vectors(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
         """What the head reads of each of a few rows, (n, hidden_size) float32; rows as in `windows`."""
-        rules = self.module.rules
-        return self._predictor.vectors(store_of(rows, self.module.tokeniser, rules.max_length, rules.cut))
+        return self._predictor.vectors(store_of(rows, self.module.encoding))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model as a folder that whet and transformers open; replaces what is there."""
@@ -219,24 +217,20 @@ class Model:
             )
         return columns
 
-    def _row(self, text: Any, index: int) -> Sequence[str]:
-        row = (text,) if isinstance(text, str) else text
-        if not (isinstance(row, tuple | list) and all(isinstance(part, str) for part in row)):
-            raise DataError(
-                f"text {index}: expected a string or a pair of strings, found {type(text).__name__}."
-            )
+    def _stream(
+        self, texts: Iterable[Any], task: Task, logits: bool, label_sets: float | None
+    ) -> Iterator[Any]:
+        """Predictions of texts as the task's `texts` gives them."""
+        windows = self._predictor.windows(texts)
+        return (one for rows, found in windows for one in task.decode(found, logits, label_sets, rows))
+
+    def _text(self, text: Any, index: int) -> Any:
+        found = self.module.task.text(text, index, self.module.rules)
         try:
-            "".join(row).encode()
+            (text if isinstance(text, str) else "".join(text)).encode()
         except UnicodeEncodeError as error:
             raise DataError(f"text {index}: it is no valid Unicode ({error}); decode it again.") from None
-        rules = self.module.rules
-        wanted = (1, 2) if rules.text_column is None else (2,) if rules.pair_column else (1,)
-        if len(row) not in wanted:
-            kind = (
-                "pairs of texts" if wanted == (2,) else "single texts" if wanted == (1,) else "texts or pairs"
-            )
-            raise DataError(f"text {index}: this model reads {kind}, and this is {len(row)} of them.")
-        return row
+        return found
 
     @property
     def _classification(self) -> Classification:

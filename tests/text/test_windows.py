@@ -7,7 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whet.text.windows import windows_of
+from whet.text import windows
+
+
+def windows_of(lengths, boundaries, room, wanted=None, documents=None):
+    """Of sentences end to end; those of one document, side by side, are each other's context."""
+    ends = np.array(boundaries)
+    firsts, stops = ends[:-1], ends[1:]
+    if documents is None:
+        return windows.windows_of(lengths, firsts, stops, room, wanted)
+    begins = np.flatnonzero(np.append(True, np.diff(documents) != 0))
+    run = np.searchsorted(begins, np.arange(len(documents)), "right") - 1
+    last = np.append(begins[1:], len(documents)) - 1
+    return windows.windows_of(lengths, firsts, stops, room, wanted, firsts[begins[run]], stops[last[run]])
+
 
 LENGTHS = st.lists(st.integers(0, 6), min_size=1, max_size=14)
 

@@ -17,6 +17,7 @@ from whet.checkpoints.names import NameTable
 from whet.encoder.network import Encoder, EncoderSpec
 from whet.errors import CheckpointError
 
+_POOLER = ("pooler.weight", "pooler.bias")
 _PICKLES = ("pytorch_model.bin", "*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -98,16 +99,17 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def encoder_from(
-    checkpoint: Checkpoint, dropout: float | None, generator: torch.Generator
+    checkpoint: Checkpoint, dropout: float | None, generator: torch.Generator, pooler: bool = True
 ) -> tuple[Encoder, int]:
     """The encoder with its weights, and how many of its tensors had to be made new (a missing pooler).
 
-    dropout overrides the checkpoint's own."""
+    dropout overrides the checkpoint's own. Without `pooler` it has none, whether or not there is one."""
     spec = checkpoint.spec
     if dropout is not None:
         spec = type(spec)(**{**spec.__dict__, "dropout": dropout})
-    encoder = Encoder(spec)
-    missing = encoder.load_state_dict(dict(checkpoint.encoder), strict=False).missing_keys
+    encoder = Encoder(spec, pooler)
+    weights = {name: value for name, value in checkpoint.encoder.items() if pooler or name not in _POOLER}
+    missing = encoder.load_state_dict(weights, strict=False).missing_keys
     if missing:
         assert encoder.pooler is not None
         new_linear(encoder.pooler, spec.initializer_range, generator)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from whet.comparison import NAMES, Comparison
+from whet.data.wording import counted
 from whet.evaluation import Evaluation
 from whet.intervals import interval_text, with_interval
 from whet.tasks import TASKS, Task
@@ -81,13 +82,16 @@ def print_evaluation(evaluation: Evaluation) -> None:
     for key, name in TASKS[evaluation.task].figures.items():
         head.add_row(name, figure(metrics[key]), interval(metrics["intervals"][key]))
     out.print(head)
-    if "f1" in metrics:
+    if "f1" in metrics and "f1" not in TASKS[evaluation.task].figures:
         out.print(
             "Positive label: "
             + ", ".join(f"{name} {with_interval(metrics, name.lower())}" for name in _OF_ONE_LABEL)
         )
     if "per_class" in metrics:
         out.print(_per_label(metrics))
+    if "per_type" in metrics:
+        out.print(_per_type(metrics))
+        out.print(_broken(metrics))
     if "confusion" in metrics:
         labels, confusion = [row["label"] for row in metrics["per_class"]], np.array(metrics["confusion"])
         shown = _confusion if len(labels) <= _WIDEST_CONFUSION else _confusions
@@ -101,6 +105,22 @@ def _per_label(metrics: Mapping[str, Any]) -> Table:
         precision, recall, f1, auc = (figure(row[key]) for key in ("precision", "recall", "f1", "roc_auc"))
         table.add_row(row["label"], precision, recall, f1, interval(ends["f1"]), auc, f"{row['support']:,}")
     return table
+
+
+def _per_type(metrics: Mapping[str, Any]) -> Table:
+    """Figures of each type of entity."""
+    table = plain_table("entities", "precision", "recall", "F1", "95% interval", "true", "found")
+    for row, ends in zip(metrics["per_type"], metrics["intervals"]["per_type"], strict=True):
+        precision, recall, f1 = (figure(row[key]) for key in ("precision", "recall", "f1"))
+        counts = (f"{row['support']:,}", f"{row['found']:,}")
+        table.add_row(row["type"] or "(no type)", precision, recall, f1, interval(ends["f1"]), *counts)
+    return table
+
+
+def _broken(metrics: Mapping[str, Any]) -> str:
+    """What was repaired in the predicted tags, in words."""
+    words = counted(metrics["n_words"], "word")
+    return f"Of {words}, {metrics['n_repaired']:,} had a predicted tag that did not fit, and was repaired."
 
 
 def demo_table(whet: Mapping[str, Any], words: Mapping[str, float]) -> Table:

@@ -41,12 +41,13 @@ def decision_lines(decision: Mapping[str, Any]) -> list[str]:
     rows = f"fitted on {decision['n_rows']:,} dev rows"
     if decision["temperature"] != 1:
         lines.append(f"Probabilities: at temperature {decision['temperature']:.3g}, {rows}.")
-    if decision["thresholds"] is not None:
-        shown = list(decision["thresholds"].items())[:5]
+    thresholds = decision.get("thresholds") or {}
+    if thresholds:
+        shown = list(thresholds.items())[:5]
         words = ", ".join(f"{label} {'never' if t is None else f'{t:.3g}'}" for label, t in shown)
-        more = ", ..." if len(decision["thresholds"]) > len(shown) else ""
+        more = ", ..." if len(thresholds) > len(shown) else ""
         lines.append(f"Thresholds: {words}{more} ({decision['goal']}, {rows}).")
-    never = [label for label, t in (decision["thresholds"] or {}).items() if t is None]
+    never = [label for label, t in thresholds.items() if t is None]
     if never:
         names = ", ".join(never[:5]) + (", ..." if len(never) > 5 else "")
         lines.append(f"WARNING No threshold reaches {decision['goal']} on dev for: {names}. Never given.")

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whet.data.table import Columns, Table, as_text, describe, is_text
+from whet.data.token_columns import TASK as TOKENS
+from whet.data.token_columns import token_columns
 from whet.data.wording import listed, shortened
 from whet.errors import DataError, UsageError, nearest
 
@@ -23,7 +25,7 @@ TASKS = (
     "question-answering",
     "masked-lm",
 )
-BUILT = ("classification", "regression")
+BUILT = ("classification", "regression", "token-classification")
 
 # In the order they are looked for; compared without case, spaces, "_" and "-".
 PAIR_NAMES = (
@@ -78,6 +80,10 @@ def infer_columns(
         if need_label:
             _check_built(table, task or known.task, f"its columns are those of a GLUE task of {known.task}")
         return Columns(task or known.task, known.text, known.pair, known.label, known.notes)
+    if task in (None, TOKENS) and pair is None:
+        found = token_columns(table, text, label, task == TOKENS, need_label)
+        if found is not None:
+            return found
     notes: list[str] = []
     if task is None and need_label:
         _refuse_other_tasks(table, text, label)
@@ -146,12 +152,6 @@ def _refuse_other_tasks(table: Table, text: str | None, label: str | None) -> No
     keys = {_key(name) for name in table.names}
     if text is None and {"question", "context"} <= keys and label is None:
         _check_built(table, "question-answering", "it has question and context columns")
-    words = next((n for n in table.names if _key(n) in ("tokens", "words") and _is_list(table, n)), None)
-    tags = next(
-        (n for n in table.names if _key(n) in ("nertags", "tags", "postags") and _is_list(table, n)), None
-    )
-    if text is None and words and tags:
-        _check_built(table, "token-classification", f"'{words}' and '{tags}' hold lists")
 
 
 def _is_list(table: Table, name: str) -> bool:

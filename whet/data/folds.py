@@ -5,6 +5,7 @@ import pyarrow.compute as pc
 
 from whet.data.splitting import Int64s, text_groups
 from whet.data.table import Columns, Table
+from whet.data.texts import readable
 from whet.errors import DataError
 
 
@@ -13,7 +14,7 @@ def row_groups(table: Table, columns: Columns, group: str | None = None) -> Int6
     same value in the column `group`, blanks around it left out; a row without a value goes with its text.
 
     Raises DataError for a column that is not there or holds lists."""
-    texts = [table.strings(name) for name in (columns.text, columns.pair) if name is not None]
+    texts = [readable(table, name) for name in (columns.text, columns.pair) if name is not None]
     by_text = text_groups(texts)
     if group is None:
         return by_text

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whet.data import hub
+from whet.data.conll import conll_batches, looks_like_conll
 from whet.data.delimited import Batch, csv_batches, sniff_delimiter, tsv_batches
 from whet.data.folders import glue_columns, is_saved_dataset, split_files
 from whet.data.jsonlines import json_array_batches, json_line_batches, pipe_batches
@@ -26,6 +27,8 @@ from whet.errors import DataError
 READ_ROWS = 10_000
 HEAD_BYTES = 256 * 1024  # enough to tell a format and a delimiter
 STDIN = "<stdin>"
+KNOWN = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+CONLL = (".conll", ".iob", ".iob2", ".bio", ".iobes")
 ANOTHER = " Is the name right?"
 
 
@@ -214,6 +217,8 @@ def _opened(
                 batches = csv_batches(lines, head, n_rows)
             elif kind == "tsv":
                 batches = tsv_batches(lines, n_rows)
+            elif kind == "conll":
+                batches = conll_batches(lines, head, n_rows)
             elif kind == "array":
                 batches = json_array_batches(lines, n_rows)
             else:
@@ -232,7 +237,7 @@ def _resumed(head: bytes, file: IO[bytes]) -> Callable[[int], bytes]:
 
 
 def _format(path: Path, source: str, head: bytes) -> str:
-    """csv, tsv, json, array or parquet; an error says what a file of none of these looks like."""
+    """csv, tsv, conll, json, array or parquet; an error says what a file of none of these looks like."""
     suffix = path.suffix.lower()
     if not head:
         raise DataError(f"{source}: the file is empty. Put rows into it, or name another file.")
@@ -241,12 +246,14 @@ def _format(path: Path, source: str, head: bytes) -> str:
             return "parquet"
         refuse_binary(source, head)
         raise DataError(f"{source}: this is not a Parquet file. Rename it by what it holds: {FORMATS}.")
-    if suffix not in (".csv", ".tsv", ".jsonl", ".ndjson", ".json") and head.startswith(b"PAR1"):
+    if suffix not in KNOWN and head.startswith(b"PAR1"):
         return "parquet"
     refuse_binary(source, head)
     begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if suffix in (".csv", ".tsv"):
         return suffix[1:]
+    if suffix in CONLL or (suffix not in KNOWN and looks_like_conll(head)):
+        return "conll"
     if suffix == ".json" and begin == b"[":
         return "array"
     if suffix in (".jsonl", ".ndjson", ".json") or begin == b"{":

@@ -5,8 +5,10 @@ from typing import final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from whet.data.columns import Columns
+from whet.data.sentences import is_lists, word_lists
 from whet.data.table import Table
 
 _CHUNK = 8192
@@ -21,7 +23,7 @@ class Texts(Sequence[Row]):
     def __init__(self, table: Table, columns: Columns, rows: np.ndarray | None = None) -> None:
         """rows (n,) int64 rows of the table; None is all of them. Raises DataError for a missing column."""
         names = [name for name in (columns.text, columns.pair) if name is not None]
-        self._columns = [table.strings(name) for name in names]
+        self._columns = [readable(table, name) for name in names]
         self._rows = np.arange(len(table)) if rows is None else rows
 
     def __len__(self) -> int:
@@ -57,3 +59,13 @@ class Texts(Sequence[Row]):
     def n_empty(self) -> int:
         """Rows whose texts are all white space."""
         return sum(not any(text.strip() for text in row) for row in self)
+
+
+def readable(table: Table, name: str) -> pa.ChunkedArray:
+    """A column as text (large_string, null kept): lists of words become words with single blanks between.
+
+    Raises DataError as `Table.strings` and `word_lists` do."""
+    if not is_lists(table, name):
+        return table.strings(name)
+    words = word_lists(table, name).cast(pa.list_(pa.string()))
+    return pc.binary_join(words, " ").cast(pa.large_string())

@@ -6,7 +6,7 @@ side and can be attended to in one call; `ranks` leads back to the caller's orde
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ class PackedBatch:
     dropout_keys: Tensor  # (n_tokens,) int64, what dropout masks are made from; see encoder/dropout.py
     lengths: tuple[int, ...]  # tokens in the caller's i-th sequence
     runs: tuple[Run, ...]  # in pack order; ints, so reading them never waits for a device
+    reads: Tensor | None = None  # (n_reads,) int64, tokens a head reads one by one, in the caller's order
+    owners: Tensor | None = None  # (n_sequences,) int64, the text that the caller's i-th is a window of
 
     @property
     def n_sequences(self) -> int:
@@ -49,8 +51,12 @@ class PackedBatch:
 
     def to(self, device: torch.device) -> "PackedBatch":
         """The same batch on a device."""
-        tensors = ("token_ids", "type_ids", "positions", "firsts", "ranks", "dropout_keys")
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
+        found: dict[str, Any] = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **found)
 
     def unpack(self, tokens: Tensor) -> list[Tensor]:
         """(n_tokens, ...) -> one (length, ...) tensor for each sequence, in the caller's order."""
@@ -62,11 +68,14 @@ def pack(
     token_ids: Sequence[np.ndarray],
     type_ids: Sequence[np.ndarray],
     sequence_keys: np.ndarray | None = None,
+    reads: Sequence[np.ndarray] | None = None,
+    owners: np.ndarray | None = None,
 ) -> PackedBatch:
     """Lay sequences end to end.
 
     token_ids and type_ids hold one (length,) integer array a sequence, length >= 1; sequence_keys is
-    (n_sequences,) uint64 from `encoder.dropout.sequence_keys`, needed only where dropout is on.
+    (n_sequences,) uint64 from `encoder.dropout.sequence_keys`, needed only where dropout is on. reads holds
+    one (length,) bool array a sequence, owners is (n_sequences,) int64, ascending: see `PackedBatch`.
     Raises ValueError for no sequences, an empty one, or ids and types of different length.
     """
     lengths = np.array([len(ids) for ids in token_ids], dtype=np.int64)
@@ -92,7 +101,16 @@ def pack(
         dropout_keys=torch.from_numpy(token_keys.view(np.int64)),
         lengths=tuple(lengths.tolist()),
         runs=tuple(Run(int(n), int(length)) for length, n in zip(values, counts, strict=True)),
+        reads=None if reads is None else torch.from_numpy(_marked(reads, firsts[ranks], lengths)),
+        owners=None if owners is None else torch.from_numpy(owners),
     )
+
+
+def _marked(marks: Sequence[np.ndarray], starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Where the marked tokens of sequences lie in the pack, in the caller's order."""
+    places = np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    found: np.ndarray = places[np.concatenate(marks)]
+    return found
 
 
 # An odd constant spreads places over all 64 bits (MurmurHash3's second multiplier, A. Appleby).

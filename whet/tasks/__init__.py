@@ -3,7 +3,8 @@
 from whet.tasks.base import Task
 from whet.tasks.classification import Classification
 from whet.tasks.regression import Regression
+from whet.tasks.token_classification import TokenClassification
 
 __all__ = ["TASKS", "Task"]
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification, Regression)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification, Regression, TokenClassification)}

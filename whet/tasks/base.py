@@ -1,6 +1,8 @@
 """What a task decides: what it reads from the data, the head's output, the loss, and what logits mean.
 
 Targets are arrays whose first axis are texts, as `read` gives them: what stands in them is the task's own.
+Logits are float64 (n_texts, n_outputs); of a task whose head reads several tokens of a text, they are an
+(n_texts,) array of objects, (n_reads, n_outputs) float64 each.
 """
 
 from abc import ABC, abstractmethod
@@ -8,13 +10,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from whet.config import TrainConfig
 from whet.data.columns import Columns
 from whet.data.table import Table
-from whet.errors import ConfigError
+from whet.data.texts import Texts
+from whet.errors import ConfigError, DataError
 from whet.examples import Prediction
+from whet.text.encoding import Encoding
+from whet.text.rules import TextRules
+from whet.text.tokens import Tokeniser
+from whet.text.whole import encoding_of_texts
 
 
 class Task(ABC):
@@ -97,6 +105,36 @@ class Task(ABC):
     def parse(self, labels: Any, n_texts: int) -> Tensor:
         """Targets from what a user's own loop passes. Raises ValueError for what does not fit."""
 
+    def texts(
+        self, table: Table, columns: Columns, rules: TextRules, rows: np.ndarray | None = None
+    ) -> Sequence[Any]:
+        """What stands in some rows (n,) int64 of a table, None is all, as `encoding` reads it; it has
+        `some(indices)` for several at once. Raises DataError for columns that are not there."""
+        return Texts(table, columns, rows)
+
+    def text(self, value: Any, index: int, rules: TextRules) -> Any:
+        """The same of what a program passes as its text number `index`. Raises DataError."""
+        row = (value,) if isinstance(value, str) else value
+        if not (isinstance(row, tuple | list) and all(isinstance(part, str) for part in row)):
+            raise DataError(
+                f"text {index}: expected a string or a pair of strings, found {type(value).__name__}."
+            )
+        wanted = (1, 2) if rules.text_column is None else (2,) if rules.pair_column else (1,)
+        if len(row) not in wanted:
+            kind = (
+                "pairs of texts" if wanted == (2,) else "single texts" if wanted == (1,) else "texts or pairs"
+            )
+            raise DataError(f"text {index}: this model reads {kind}, and this is {len(row)} of them.")
+        return tuple(row)
+
+    def encoding(self, tokeniser: Tokeniser, rules: TextRules) -> Encoding:
+        """How `texts` become tokens."""
+        return encoding_of_texts(tokeniser, rules)
+
+    def tensor(self, targets: np.ndarray) -> Tensor:
+        """Labelled targets (n, ...) as `losses` and `weight` take them."""
+        return torch.from_numpy(targets)
+
     def is_right(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
         """Which rows have the right answer, (n_texts,) bool, one without an answer has not; None where
         answers are not right or wrong. Arguments as of `metrics`."""
@@ -138,10 +176,15 @@ class Task(ABC):
 
     @abstractmethod
     def decode(
-        self, logits: np.ndarray, with_logits: bool = False, coverage: float | None = None
+        self,
+        logits: np.ndarray,
+        with_logits: bool = False,
+        coverage: float | None = None,
+        rows: Sequence[Any] = (),
     ) -> Sequence[Prediction]:
         """One typed prediction a row, by the decision rules: logits (n_texts, n_outputs) float64. With a
-        coverage, also a set or interval that holds the truth with this chance."""
+        coverage, also a set or interval that holds the truth with this chance. rows are the `texts`, which
+        are needed where answers are parts of them."""
 
     @abstractmethod
     def metrics(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:

@@ -195,7 +195,11 @@ class Classification(Task):
         return targets, self.labels
 
     def decode(
-        self, logits: np.ndarray, with_logits: bool = False, coverage: float | None = None
+        self,
+        logits: np.ndarray,
+        with_logits: bool = False,
+        coverage: float | None = None,
+        rows: Sequence[Any] = (),
     ) -> Sequence[LabelPrediction]:
         """The chosen label of each row, or none; with a coverage, the set of labels that holds the true one
         with this chance, the likeliest first."""

@@ -141,7 +141,11 @@ class Regression(Task):
         return replace(self, half_widths=widths, n_rows=len(logits))
 
     def decode(
-        self, logits: np.ndarray, with_logits: bool = False, coverage: float | None = None
+        self,
+        logits: np.ndarray,
+        with_logits: bool = False,
+        coverage: float | None = None,
+        rows: Sequence[Any] = (),
     ) -> Sequence[ValuePrediction]:
         """With a coverage, the interval that holds the true value with this chance. Raises ConfigError for a
         coverage that none was fitted for."""

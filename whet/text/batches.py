@@ -48,6 +48,13 @@ def inference_batches(lengths: np.ndarray, most_tokens: int) -> list[np.ndarray]
 
 
 def pack_texts(store: TokenStore, texts: np.ndarray, dropout: tuple[int, int] | None = None) -> PackedBatch:
-    """A pack of some texts; dropout is (seed, step) while training."""
-    keys = None if dropout is None else sequence_keys(*dropout, texts)
-    return pack(*store.sequences(texts), keys)
+    """A pack of some texts, with all their windows; dropout is (seed, step) while training."""
+    found = store.sequences(texts)
+    numbers, owners = texts, None
+    if found.windows is not None:
+        owners = np.repeat(np.arange(len(texts)), found.windows)
+        firsts = np.cumsum(found.windows) - found.windows
+        nth = np.arange(len(owners)) - firsts[owners]
+        numbers = texts[owners] + nth * len(store)  # a number of its own for each window
+    keys = None if dropout is None else sequence_keys(*dropout, numbers)
+    return pack(found.ids, found.types, keys, found.reads, owners)

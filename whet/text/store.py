@@ -3,35 +3,45 @@
 import mmap
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import IO, Any, final
+from typing import IO, Any, NamedTuple, final
 
 import numpy as np
 
-from whet.config import Cut
-from whet.text.tokens import Tokeniser
+from whet.text.encoding import Encoding
 
 ALL_AT_ONCE = 50_000  # texts; a store of no more is tokenised whole on first use and held in memory
 
-Rows = Callable[[np.ndarray], Sequence[Sequence[str]]]
+Rows = Callable[[np.ndarray], Sequence[Any]]
+
+
+class Sequences(NamedTuple):
+    """Token sequences of some texts, in the order of the texts, a text's windows side by side."""
+
+    ids: list[np.ndarray]  # (length,) int32 each
+    types: list[np.ndarray]  # (length,) uint8 each
+    reads: list[np.ndarray] | None  # (length,) bool each: the tokens that a head reads one by one
+    windows: np.ndarray | None  # (n_texts,) int64, sequences of each text; None: one each
 
 
 @final
 class TokenStore:
     """Texts by number, as token ids and type ids. Not for several threads at once."""
 
-    def __init__(
-        self, tokeniser: Tokeniser, rows: Rows, n_texts: int, max_length: int, cut: Cut = "tail"
-    ) -> None:
-        """rows gives the (text,) or (text, pair) of some indices (n,) int64 below n_texts."""
-        self._tokeniser, self._rows, self._max_length, self._cut = tokeniser, rows, max_length, cut
+    def __init__(self, encoding: Encoding, rows: Rows, n_texts: int) -> None:
+        """rows gives what the encoding reads, of some indices (n,) int64 below n_texts."""
+        self._encoding, self._rows = encoding, rows
         self.lengths = np.zeros(n_texts, np.int64)  # tokens of each text; 0 until it is tokenised
         self.full_lengths = np.zeros(n_texts, np.int64)  # tokens before cutting
+        self.kept = np.zeros(n_texts, np.int64)  # those of them that were not cut away
         self._starts = np.zeros(n_texts, np.int64)
-        self._ids = np.empty(0, np.int32)
-        self._types = np.empty(0, np.uint8)
-        self._files: tuple[IO[bytes], IO[bytes]] | None = None
+        self._tokens = _Column(np.int32), _Column(np.uint8), _Column(np.bool_)  # ids, types, reads
+        self._windows = np.empty(0, np.int64)  # tokens of each window, where texts have several
+        self._first_windows = np.zeros(n_texts, np.int64)
+        self.n_windows: np.ndarray | None = None  # (n_texts,) int64; None: one for each text
+        self.n_reads: np.ndarray | None = None  # (n_texts,) int64, tokens that a head reads one by one
         if n_texts > ALL_AT_ONCE:  # nameless files, which a crash cannot leave behind; open as long as this
-            self._files = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115
+            for column in self._tokens:
+                column.file = tempfile.TemporaryFile()  # noqa: SIM115
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -40,37 +50,85 @@ class TokenStore:
         """Tokenise those of `texts` (n,) that are not yet; None is all. Returns itself."""
         wanted = np.arange(len(self)) if texts is None else texts
         missing = wanted[self.lengths[wanted] == 0]
-        if len(missing) and self._files is None:
+        if len(missing) and len(self) <= ALL_AT_ONCE:
             missing = np.flatnonzero(self.lengths == 0)
         for start in range(0, len(missing), ALL_AT_ONCE):
-            chosen = missing[start : start + ALL_AT_ONCE]
-            encoded = self._tokeniser.encode(self._rows(chosen), self._max_length, self._cut)
-            self._starts[chosen] = len(self._ids) + np.cumsum(encoded.lengths) - encoded.lengths
-            self.lengths[chosen] = encoded.lengths
-            self.full_lengths[chosen] = encoded.full_lengths
-            self._append(encoded.ids, encoded.types)
+            self._add(missing[start : start + ALL_AT_ONCE])
         return self
 
-    def sequences(self, texts: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Token ids and type ids of some texts, (length,) each."""
+    def sequences(self, texts: np.ndarray) -> Sequences:
+        """The sequences of some texts (n,)."""
         self.ensure(texts)
-        spans = [slice(self._starts[i], self._starts[i] + self.lengths[i]) for i in texts]
-        return [self._ids[span] for span in spans], [self._types[span] for span in spans]
+        starts, lengths, n_windows = self._starts[texts], self.lengths[texts], None
+        if self.n_windows is not None:
+            n_windows = self.n_windows[texts]
+            lengths = self._windows[_ranges(self._first_windows[texts], n_windows)]
+            starts = np.repeat(starts, n_windows) + _within(lengths, n_windows)
+        spans = [slice(start, start + n) for start, n in zip(starts.tolist(), lengths.tolist(), strict=True)]
+        ids, types, reads = self._tokens
+        return Sequences(
+            [ids.values[span] for span in spans],
+            [types.values[span] for span in spans],
+            [reads.values[span] for span in spans] if len(reads.values) else None,
+            n_windows,
+        )
 
-    def _append(self, ids: np.ndarray, types: np.ndarray) -> None:
-        if self._files is None:
-            self._ids, self._types = np.concatenate([self._ids, ids]), np.concatenate([self._types, types])
+    def _add(self, chosen: np.ndarray) -> None:
+        encoded = self._encoding(self._rows(chosen))
+        self._starts[chosen] = len(self._tokens[0].values) + np.cumsum(encoded.lengths) - encoded.lengths
+        self.lengths[chosen] = encoded.lengths
+        self.full_lengths[chosen] = encoded.full_lengths
+        self.kept[chosen] = encoded.kept
+        for column, values in zip(self._tokens, (encoded.ids, encoded.types, encoded.reads), strict=True):
+            if values is not None:
+                column.append(values)
+        if encoded.reads is not None:
+            if self.n_reads is None:
+                self.n_reads = np.zeros(len(self), np.int64)
+            counts = np.concatenate([[0], np.cumsum(encoded.reads)])
+            self.n_reads[chosen] = np.diff(counts[np.concatenate([[0], np.cumsum(encoded.lengths)])])
+        if encoded.n_windows is not None and encoded.windows is not None:
+            if self.n_windows is None:
+                self.n_windows = np.zeros(len(self), np.int64)
+            self.n_windows[chosen] = encoded.n_windows
+            first = len(self._windows) + np.cumsum(encoded.n_windows) - encoded.n_windows
+            self._first_windows[chosen] = first
+            self._windows = np.concatenate([self._windows, encoded.windows])
+
+
+@final
+class _Column:
+    """Numbers that grow at their end, in memory or in a file."""
+
+    def __init__(self, dtype: type) -> None:
+        self.values: np.ndarray = np.empty(0, dtype)
+        self.file: IO[bytes] | None = None
+
+    def append(self, values: np.ndarray) -> None:
+        if self.file is None:
+            self.values = np.concatenate([self.values, values])
             return
-        for file, array in zip(self._files, (ids, types), strict=True):
-            file.write(array.data)
-            file.flush()
-        self._ids, self._types = _mapped(self._files[0], np.int32), _mapped(self._files[1], np.uint8)
+        self.file.write(np.ascontiguousarray(values).data)
+        self.file.flush()
+        mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.values = np.frombuffer(mapped, self.values.dtype)
 
 
-def _mapped(file: IO[bytes], dtype: type) -> "np.ndarray[Any, Any]":
-    return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype)
+def _ranges(firsts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """firsts[i], firsts[i] + 1 ... of counts[i] numbers, for each i: two (n,) -> (sum of counts,)."""
+    ends = np.cumsum(counts)
+    ranges: np.ndarray = np.repeat(firsts - (ends - counts), counts) + np.arange(counts.sum())
+    return ranges
 
 
-def store_of(rows: Sequence[Sequence[str]], tokeniser: Tokeniser, max_length: int, cut: Cut) -> TokenStore:
+def _within(lengths: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Where each window (n_windows,) begins among the tokens of its text; counts (n_texts,) windows."""
+    before = np.cumsum(lengths) - lengths
+    first = np.cumsum(counts) - counts
+    begins: np.ndarray = before - np.repeat(before[first], counts)
+    return begins
+
+
+def store_of(rows: Sequence[Any], encoding: Encoding) -> TokenStore:
     """A store of rows that are at hand."""
-    return TokenStore(tokeniser, lambda texts: [rows[i] for i in texts], len(rows), max_length, cut)
+    return TokenStore(encoding, lambda texts: [rows[i] for i in texts], len(rows))

@@ -7,27 +7,19 @@ its head or its middle, and so that what a saved tokenizer.json says of padding 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from whet.config import Cut
 from whet.errors import CheckpointError
-
-
-class Encoded(NamedTuple):
-    """Tokens of some texts, end to end."""
-
-    ids: np.ndarray  # (n_tokens,) int32
-    types: np.ndarray  # (n_tokens,) uint8
-    lengths: np.ndarray  # (n_texts,) int64, tokens of each text
-    full_lengths: np.ndarray  # (n_texts,) int64, tokens before cutting
+from whet.text.encoding import Encoded
 
 
 @final
 @dataclass(frozen=True)
-class _Template:
+class Template:
     """Special tokens around the texts: part 0, text, part 1, and for a pair text, part 2."""
 
     tokens: tuple[tuple[int, ...], ...]  # of each part
@@ -37,6 +29,15 @@ class _Template:
     @property
     def n_special(self) -> int:
         return sum(len(part) for part in self.tokens)
+
+    def lay(self, texts: Sequence[Sequence[int]], ids: list[int], types: list[int]) -> None:
+        """Add a sequence's tokens and type ids: one text, or the two of a pair."""
+        for i, special in enumerate(self.tokens):
+            ids += special
+            types += self.kinds[i]
+            if i < len(texts):
+                ids += texts[i]
+                types += [self.text_kinds[i]] * len(texts[i])
 
 
 @final
@@ -48,8 +49,7 @@ class Tokeniser:
         backend.no_padding()
         self.backend = backend
         self.source = source  # the folder whose tokeniser files are copied on saving
-        self._single = self._template(1)
-        self._pair = self._template(2)
+        self._templates = {n: self._template(n) for n in (1, 2)}
 
     @classmethod
     def load(cls, folder: Path) -> "Tokeniser":
@@ -80,19 +80,16 @@ class Tokeniser:
         max_length counts special tokens. A pair that is too long loses from its longer text first, as
         transformers' longest_first.
         """
-        bare = self.backend.encode_batch_fast(
-            [text for row in rows for text in row], add_special_tokens=False
-        )
-        encoded = iter(bare)
+        bare = iter(self.bare([text for row in rows for text in row]))
         ids: list[int] = []
         kinds: list[int] = []
         counts: list[int] = []  # kinds[i] holds for the next counts[i] tokens
-        templates = {1: (self._single, self._single.n_special), 2: (self._pair, self._pair.n_special)}
+        templates = {n: (template, template.n_special) for n, template in self._templates.items()}
         lengths = np.empty(len(rows), np.int64)
         full_lengths = np.empty(len(rows), np.int64)
         for i, row in enumerate(rows):
             template, n_special = templates[len(row)]
-            texts = [next(encoded).ids for _ in row]
+            texts = [next(bare) for _ in row]
             room = max_length - n_special
             n_bare = len(texts[0]) + (len(texts[1]) if len(row) == 2 else 0)
             if n_bare > room:
@@ -110,9 +107,30 @@ class Tokeniser:
             lengths[i] = len(ids) - before
             full_lengths[i] = n_bare + n_special
         types = np.repeat(np.array(kinds, np.uint8), counts)
-        return Encoded(np.array(ids, np.int32), types, lengths, full_lengths)
+        return Encoded(np.array(ids, np.int32), types, lengths, full_lengths, lengths)
 
-    def _template(self, n_texts: int) -> _Template:
+    def bare(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of texts without special tokens."""
+        return [found.ids for found in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def words(self, rows: Sequence[Sequence[str]]) -> tuple[list[list[int]], list[list[int | None]]]:
+        """Of rows of words: ids without special tokens, and the word that each is a part of."""
+        found = self.backend.encode_batch(rows, is_pretokenized=True, add_special_tokens=False)
+        return [one.ids for one in found], [one.word_ids for one in found]
+
+    def template(self, n_texts: int) -> Template:
+        """What stands around one text, or around the two of a pair."""
+        return self._templates[n_texts]
+
+    @property
+    def unknown(self) -> int:
+        """Stands for a word that the tokeniser makes nothing of: the unknown token where there is one."""
+        number: Any = getattr(self.backend.model, "unk_token", None)
+        found = None if not isinstance(number, str) else self.backend.token_to_id(number)
+        special = [token for part in self._templates[1].tokens for token in part]
+        return found if found is not None else special[-1] if special else 0
+
+    def _template(self, n_texts: int) -> Template:
         whole = self.backend.encode("a", "b") if n_texts == 2 else self.backend.encode("a")
         tokens: list[list[int]] = [[] for _ in range(n_texts + 1)]
         kinds: list[list[int]] = [[] for _ in range(n_texts + 1)]
@@ -125,7 +143,7 @@ class Tokeniser:
             else:
                 text_kinds[sequence] = kind
                 part = sequence + 1
-        return _Template(tuple(map(tuple, tokens)), tuple(map(tuple, kinds)), tuple(text_kinds))
+        return Template(tuple(map(tuple, tokens)), tuple(map(tuple, kinds)), tuple(text_kinds))
 
 
 def _cut_lengths(lengths: list[int], room: int) -> list[int]:

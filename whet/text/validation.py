@@ -10,7 +10,8 @@ import numpy as np
 from whet.data.findings import Finding, finding, quoted, visible
 from whet.data.parts import Int64s, Part
 from whet.data.wording import counted
-from whet.text.tokens import Encoded, Tokeniser
+from whet.text.encoding import Encoded
+from whet.text.tokens import Tokeniser
 
 UNKNOWN = 0.01  # share of tokens that the vocabulary does not have, from which on it is told
 UNUSED = 0.05  # share of an encoder's embeddings that no token reaches; some are padded to round sizes

@@ -28,55 +28,45 @@ class Windows(NamedTuple):
 
 def windows_of(
     n_tokens: ArrayLike,
-    boundaries: ArrayLike,
+    firsts: ArrayLike,
+    stops: ArrayLike,
     room: int,
     context: int | None = None,
-    documents: ArrayLike | None = None,
+    lows: ArrayLike | None = None,
+    highs: ArrayLike | None = None,
 ) -> Windows:
-    """Windows of at most room sub-tokens in which every word is owned once.
+    """Windows of at most room sub-tokens in which every word of every sentence is owned once.
 
-    n_tokens (n_words,), sub-tokens of each word, of which a window takes at most room; boundaries
-    (n_sentences + 1,): sentence i is the words boundaries[i] to boundaries[i + 1].
+    n_tokens (n_words,), sub-tokens of each word, of which a window takes at most room; sentence i is the
+    words firsts[i] to stops[i], both (n_sentences,), ascending.
 
     A sentence that fits is one window, an empty one is none. A longer one gets windows that give each word
     `context` sub-tokens on both sides (a quarter of the room if None), or as much as any window can; where
     all words can have it, there are no fewer windows that do.
 
-    documents (n_sentences,): the words of neighbouring sentences with the same number fill a sentence's
-    windows on both sides, and are not owned there. None: a window holds words of its sentence only.
-    ValueError: a room below 1, a context below 0."""
+    lows, highs (n_sentences,): the words that a sentence's windows may hold on both sides of it, which they
+    do not own; None: its own only. ValueError: a room below 1, a context below 0."""
     wanted = room // 4 if context is None else context
     if room < 1 or wanted < 0:
         raise ValueError(f"a window of {room} sub-tokens with a context of {wanted} holds no word")
-    lengths, ends = np.asarray(n_tokens, np.int64), np.asarray(boundaries, np.int64)
+    lengths = np.asarray(n_tokens, np.int64)
+    begin, end = np.asarray(firsts, np.int64), np.asarray(stops, np.int64)
     before = np.zeros(len(lengths) + 1, np.int64)  # sub-tokens before each word
     np.cumsum(np.minimum(lengths, room), out=before[1:])
     reach = np.searchsorted(before, before + room, "right") - 1  # how far a window gets, by its first word
-    firsts, stops = ends[:-1], ends[1:]
-    lows, highs = firsts, stops  # the words that a sentence's windows may hold
-    if documents is not None:
-        lows, highs = _document_borders(np.asarray(documents), firsts, stops)
-    fits = before[stops] - before[firsts] <= room
-    short = np.flatnonzero(fits & (stops > firsts))
-    own = firsts[short], stops[short]
-    start = _best_starts(before, reach, *own, lows[short], highs[short])
-    parts = [np.stack([short, start, np.minimum(reach[start], highs[short]), *own])]
+    low = begin if lows is None else np.asarray(lows, np.int64)
+    high = end if highs is None else np.asarray(highs, np.int64)
+    fits = before[end] - before[begin] <= room
+    short = np.flatnonzero(fits & (end > begin))
+    own = begin[short], end[short]
+    start = _best_starts(before, reach, *own, low[short], high[short])
+    parts = [np.stack([short, start, np.minimum(reach[start], high[short]), *own])]
     for i in np.flatnonzero(~fits):
-        cut = _cut(before, reach, int(firsts[i]), int(stops[i]), int(lows[i]), int(highs[i]), wanted)
+        cut = _cut(before, reach, int(begin[i]), int(end[i]), int(low[i]), int(high[i]), wanted)
         parts.append(np.concatenate([np.full((1, cut.shape[1]), i), cut]))
     rows = np.concatenate(parts, axis=1)
     rows = rows[:, np.argsort(rows[3], kind="stable")]
     return Windows(rows[0], rows[1], rows[2], rows[3], rows[4], int((lengths > room).sum()))
-
-
-def _document_borders(documents: Ids, firsts: Ids, stops: Ids) -> tuple[Ids, Ids]:
-    """First word and last + 1 of the run of equal documents that each sentence is in."""
-    begins = np.ones(len(documents), np.bool_)
-    begins[1:] = documents[1:] != documents[:-1]
-    first = np.flatnonzero(begins)
-    last = np.append(first[1:], len(documents)) - 1
-    run = np.cumsum(begins) - 1
-    return firsts[first[run]], stops[last[run]]
 
 
 def _context(

@@ -26,8 +26,11 @@ from whet.data.table import Table
 from whet.data.validation import cut_finding, label_findings, text_findings
 from whet.errors import CheckpointError, DataError
 from whet.tasks import TASKS
-from whet.text.tokens import Encoded, Tokeniser
+from whet.text.encoding import Encoded, joined
+from whet.text.rules import TextRules
+from whet.text.tokens import Tokeniser
 from whet.text.validation import row_finding, tokeniser_findings, unknown_findings
+from whet.text.whole import encoding_of_texts
 from whet.training.data import Named, TrainingData
 
 SAMPLE = 20_000  # rows that become tokens where there are more
@@ -207,9 +210,7 @@ def _model_findings(
         if len(one) > SAMPLE:
             rows = np.sort(np.random.default_rng(0).choice(len(one), SAMPLE, replace=False))
         encoded = _encoded(one, rows, tokeniser, config)
-        yield from cut_finding(
-            one, rows, encoded.lengths, encoded.full_lengths, config.max_length, config.cut
-        )
+        yield from cut_finding(one, rows, encoded.kept, encoded.full_lengths, config.max_length, config.cut)
         yield from unknown_findings(one, rows, encoded, tokeniser)
     train = parts[0]
     labelled = np.arange(0) if train.labels is None else np.flatnonzero(train.labels.is_valid().to_numpy())
@@ -223,8 +224,9 @@ def _model_findings(
 
 def _encoded(one: Part, rows: Any, tokeniser: Tokeniser, config: TrainConfig) -> Encoded:
     pieces = []
+    encoding = encoding_of_texts(tokeniser, TextRules(config.max_length, config.cut, config.long_texts))
     for start in range(0, len(rows), _SLICE):
         chosen = pa.array(rows[start : start + _SLICE])
         texts = zip(*(column.take(chosen).to_pylist() for column in one.texts), strict=True)
-        pieces.append(tokeniser.encode(list(texts), config.max_length, config.cut))
-    return Encoded(*(np.concatenate(arrays) for arrays in zip(*pieces, strict=True)))
+        pieces.append(encoding(list(texts)))
+    return joined(pieces)

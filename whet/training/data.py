@@ -15,8 +15,8 @@ from whet.data.table import Table
 from whet.data.texts import Texts
 from whet.data.wording import counted
 from whet.errors import DataError
-from whet.model import TextRules
 from whet.tasks import TASKS, Task
+from whet.text.rules import TextRules
 from whet.text.store import TokenStore
 from whet.text.tokens import Tokeniser
 from whet.training.loop import Examples
@@ -134,10 +134,11 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     return TrainingData(columns, task, train_part, held_out, test_part, held_out is not None)
 
 
-def examples(part: Part, columns: Columns, tokeniser: Tokeniser, rules: TextRules) -> Examples:
+def examples(part: Part, columns: Columns, task: Task, tokeniser: Tokeniser, rules: TextRules) -> Examples:
     """The part's texts, in the order of its rows; they become tokens when they are first needed."""
-    texts = Texts(part.table, columns, part.rows)
-    return Examples(TokenStore(tokeniser, texts.some, len(texts), rules.max_length, rules.cut), part.targets)
+    texts: Any = task.texts(part.table, columns, rules, part.rows)
+    store = TokenStore(task.encoding(tokeniser, rules), texts.some, len(texts))
+    return Examples(store, part.targets)
 
 
 def _part(table: Table, columns: Columns, task: Task) -> Part:

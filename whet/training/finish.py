@@ -57,9 +57,11 @@ def score_and_save(
     if part is not None:
         figures["dev"] = evaluate_logits(task, logits, targets, part.table.source).metrics
         with open_writer(folder.dev_predictions) as write:
-            write(part.table.take(part.rows).columns.to_pylist(), task.decode(logits))
+            texts: Any = task.texts(part.table, data.columns, prepared.rules, part.rows)
+            found = task.decode(logits, rows=texts.some(np.arange(len(texts))))
+            write(part.table.take(part.rows).columns.to_pylist(), found)
     if data.test is not None:
-        test = examples(data.test, data.columns, prepared.tokeniser, prepared.rules)
+        test = examples(data.test, data.columns, task, prepared.tokeniser, prepared.rules)
         test_table = data.test.table
         evaluation, _ = evaluate_store(predictor, task, test.store, test.targets, test_table.source)
         figures["test"] = evaluation.metrics

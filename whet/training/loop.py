@@ -168,13 +168,13 @@ def accumulate(
 
     Each piece's sum is divided by the weight of the whole step, so where the pieces are cut cannot matter."""
     device = next(model.parameters()).device
-    targets = torch.from_numpy(train.targets[texts])
-    weight = model.task.weight(targets)
+    targets = train.targets[texts]
+    weight = model.task.weight(model.task.tensor(targets))
     total = 0.0
     done = 0
     for piece in cut_by_tokens(texts, train.store.lengths, config.tokens_per_pass):
         batch = pack_texts(train.store, piece, dropout=(config.seed, step)).to(device)
-        piece_targets = targets[done : done + len(piece)].to(device)
+        piece_targets = model.task.tensor(targets[done : done + len(piece)]).to(device)
         done += len(piece)
         with computing(precision, device):
             logits = model.logits(batch)
@@ -182,14 +182,16 @@ def accumulate(
         loss = losses.sum() / weight
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise NonFiniteLoss(step, _guilty(losses, piece))
+            raise NonFiniteLoss(step, _guilty(losses, piece, train.store))
         loss.backward()
         total += value
     return total
 
 
-def _guilty(losses: Tensor, piece: np.ndarray) -> list[int]:
-    found: list[int] = piece[~losses.detach().isfinite().cpu().numpy()].tolist()
+def _guilty(losses: Tensor, texts: np.ndarray, store: TokenStore) -> list[int]:
+    """Those of the texts (n,) one of whose losses is not finite."""
+    owners = texts if store.n_reads is None else np.repeat(texts, store.n_reads[texts])
+    found: list[int] = np.unique(owners[~losses.detach().isfinite().cpu().numpy()]).tolist()
     return found
 
 

@@ -59,7 +59,7 @@ def answers(members: Sequence[Member], folds: np.ndarray, prepared: Prepared) ->
         model = load_model(member.folder.model).to(prepared.device)
         task = model.task
         assert isinstance(task, Classification)
-        store = examples(test, data.columns, prepared.tokeniser, prepared.rules).store
+        store = examples(test, data.columns, task, prepared.tokeniser, prepared.rules).store
         chances = task.probabilities(Predictor(model).logits(store))
         rows = np.searchsorted(whole.rows, test.rows)
         probabilities[rows], predicted[rows] = chances, task.decision.answers(chances, task.positive)

@@ -14,8 +14,9 @@ from whet.config import TrainConfig
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.encoder.memory import keep_freed_memory
 from whet.errors import CheckpointError, ConfigError
-from whet.model import TextModel, TextRules, start_model
+from whet.model import TextModel, start_model
 from whet.tasks import Task
+from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
 from whet.training.check import warn_before_training
 from whet.training.data import Named, TrainingData, examples, read_training_data
@@ -103,7 +104,15 @@ def prepare(request: Request, say: Say) -> Prepared:
             f"{checkpoint.spec.vocab_size}; they do not belong together."
         )
     columns = data.columns
-    rules = TextRules(config.max_length, config.cut, columns.text, columns.pair, columns.label)
+    rules = TextRules(
+        config.max_length,
+        config.cut,
+        config.long_texts,
+        config.context,
+        columns.text,
+        columns.pair,
+        columns.label,
+    )
     prepared = _bound(data, config, rules, location, device, precision, tokeniser)
     for note in prepared.task.training_notes():
         say(note)
@@ -121,8 +130,8 @@ def _bound(
     tokeniser: Tokeniser,
 ) -> Prepared:
     task = data.task.trained_on(data.train.targets, config)
-    train = examples(data.train, data.columns, tokeniser, rules)
-    dev = None if data.dev is None else examples(data.dev, data.columns, tokeniser, rules)
+    train = examples(data.train, data.columns, task, tokeniser, rules)
+    dev = None if data.dev is None else examples(data.dev, data.columns, task, tokeniser, rules)
     return Prepared(data, train, dev, rules, location, device, precision, tokeniser, task)
 
 
@@ -131,11 +140,17 @@ def _say_cut(train: Examples, rules: TextRules, say: Say) -> None:
     looked_at = np.arange(n_texts)
     if n_texts > _SAMPLE:
         looked_at = np.random.default_rng(0).choice(n_texts, _SAMPLE, replace=False)
-    train.store.ensure(looked_at)
-    n_cut = int((train.store.full_lengths > train.store.lengths)[looked_at].sum())
+    store = train.store.ensure(looked_at)
+    of = "the" if n_texts <= _SAMPLE else f"a sample of {_SAMPLE:,}"
+    n_cut = int((store.full_lengths > store.kept)[looked_at].sum())
     if n_cut:
-        of = "the" if n_texts <= _SAMPLE else f"a sample of {_SAMPLE:,}"
         say(
             f"{n_cut:,} of {of} training texts ({n_cut / len(looked_at):.1%}) are longer than max_length="
             f"{rules.max_length} tokens and lose their {rules.cut}."
+        )
+    n_long = 0 if store.n_windows is None else int((store.n_windows[looked_at] > 1).sum())
+    if n_long:
+        say(
+            f"{n_long:,} of {of} training texts ({n_long / len(looked_at):.1%}) are longer than max_length="
+            f"{rules.max_length} tokens, and are read in overlapping windows."
         )

@@ -72,7 +72,7 @@ FAMILY = Family(
     spec=_spec,
     encoder_names=_names,
     encoder_prefix="bert.",
-    heads={"text": "BertForSequenceClassification"},
+    heads={"text": "BertForSequenceClassification", "token": "BertForTokenClassification"},
     classifier_names=NameTable(
         {"classifier.weight": ("classifier.weight",), "classifier.bias": ("classifier.bias",)}
     ),

@@ -1,0 +1,376 @@
+"""Entities in a text: one tag for each word."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whet.calibration import fit_temperature, softmax
+from whet.config import TrainConfig
+from whet.data.columns import Columns
+from whet.data.sentences import Sentence, Sentences, document_numbers
+from whet.data.table import Table
+from whet.data.tags import check_types, read_tags
+from whet.data.wording import counted
+from whet.entities import (
+    Tags,
+    converted,
+    find_scheme,
+    repaired,
+    scheme_of_names,
+    spans_of,
+    split_tag,
+    tag_names,
+)
+from whet.entity_scores import EntityCounts, count_entities, entity_intervals, entity_metrics
+from whet.errors import ConfigError, DataError
+from whet.examples import Entity, TagsPrediction
+from whet.intervals import loss_interval, wilson
+from whet.tasks.base import Task
+from whet.tasks.objective import PLAIN, Objective, make_objective
+from whet.text.encoding import Encoding
+from whet.text.rules import TextRules
+from whet.text.tokens import Tokeniser
+from whet.text.words import WordWindows
+
+_SHOWN_TYPES = 8
+_SCHEME = "IOB2"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Tagged:
+    """The target of one sentence."""
+
+    tags: np.ndarray | None  # (n_words,) int64 places in the task's tags; None where it is not labelled
+    document: int  # which the sentence is of; a number of its own where nothing is known of documents
+
+
+@final
+@dataclass(frozen=True)
+class TokenClassification(Task):
+    """Softmax over tags for each word; the entities are what the tags say.
+
+    Targets are (n_sentences,) object arrays of `Tagged`, logits (n_sentences,) object arrays of
+    (n_words, n_tags) float64, and as tensors both are the words of all sentences end to end."""
+
+    tags: tuple[str, ...]  # of one scheme, O among them
+    temperature: float = 1.0  # what logits are divided by
+    n_rows: int = 0  # sentences that the temperature was fitted on
+    found: str = ""  # what was found in the training tags, to be told
+    objective: Objective = PLAIN  # of training alone; not saved
+
+    name: ClassVar[str] = "token-classification"
+    layout: ClassVar[str] = "token"
+    problem_type: ClassVar[str | None] = None
+    pipeline: ClassVar[str] = "token-classification"
+    figures: ClassVar[Mapping[str, str]] = {
+        "precision": "precision",
+        "recall": "recall",
+        "f1": "entity F1",
+        "macro_f1": "macro F1",
+        "accuracy": "word accuracy",
+        "nll": "loss",
+    }
+    headlines: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall", "nll")
+    loss: ClassVar[str] = "nll"
+    choices: ClassVar[tuple[str, ...]] = ("f1", "macro_f1", "accuracy", "loss")
+    has_classes: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for what are no tags of one scheme, or without an entity."""
+        if len(self.tags) < 2 or len(set(self.tags)) < len(self.tags) or "O" not in self.tags:
+            raise ConfigError(f"tags {list(self.tags)}: name O and at least one other, each once.")
+        if any(split_tag(tag) is None for tag in self.tags):
+            raise ConfigError(f"tags {list(self.tags)}: each must be O, or a letter and a type as in B-PER.")
+
+    @classmethod
+    def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "TokenClassification":
+        """The types of entities that the training table has, tagged in IOB2 whatever the file is in."""
+        assert columns.label is not None
+        column = read_tags(table, columns.text, columns.label)
+        types = spans_of(column.tags).types
+        if not types:
+            raise DataError(
+                f"{table.source}: no word of '{columns.label}' is part of an entity, so there is nothing to "
+                "learn. Tag some, or name another column with --label."
+            )
+        return cls(tag_names(types, _SCHEME), found=_told(column.tags))
+
+    @classmethod
+    def foreign(cls, problem_type: str | None, names: tuple[str, ...]) -> "TokenClassification | None":
+        """Outputs that are all tags."""
+        is_tags = "O" in names and all(split_tag(name) is not None for name in names)
+        return cls(names) if is_tags else None
+
+    def read(self, table: Table, columns: Columns) -> np.ndarray:
+        """(n_rows,) object, a `Tagged` each."""
+        assert columns.label is not None
+        column = read_tags(table, columns.text, columns.label)
+        check_types(table, column, self.types)
+        tags = converted(column.tags, scheme_of_names(self.tags))
+        place = {tag: i for i, tag in enumerate(self.tags)}
+        ids = np.array([place.get(tag, -1) for tag in tags.names], np.int64)[tags.ids]
+        sentences = np.split(ids, tags.boundaries[1:-1])
+        documents = document_numbers(table)
+        numbers = np.arange(len(table)) if documents is None else documents
+        found = np.empty(len(table), object)
+        found[:] = [
+            Tagged(sentence if is_labelled and len(sentence) else None, int(document))
+            for sentence, is_labelled, document in zip(sentences, column.labelled, numbers, strict=True)
+        ]
+        return found
+
+    def is_labelled(self, targets: np.ndarray) -> np.ndarray:
+        """A sentence without words has nothing to learn from."""
+        return np.array([target.tags is not None for target in targets], np.bool_)
+
+    def strata(self, targets: np.ndarray) -> np.ndarray:
+        """The rarest type of entity in each sentence."""
+        kinds = self._types_of_tags
+        inside = [np.unique(kinds[target.tags]) for target in targets]
+        counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *inside]), minlength=len(self.types) + 1)
+        return np.array([found[counts[found].argmin()] if len(found) else 0 for found in inside], np.int64)
+
+    def trained_on(self, targets: np.ndarray, config: TrainConfig) -> "TokenClassification":
+        """With the loss that the settings ask for."""
+        return replace(self, objective=make_objective(config, _words(targets), len(self.tags)))
+
+    def describe(self) -> str:
+        types = self.types
+        shown = ", ".join(types[:_SHOWN_TYPES]) + (", ..." if len(types) > _SHOWN_TYPES else "")
+        return f"{counted(len(types), 'type')} of entities: {shown}. {self.found}".removesuffix(". ")
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.tags
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Of entities, sorted."""
+        return tuple(sorted({kind for tag in self.tags if (kind := _kind(tag)) is not None}))
+
+    @property
+    def _types_of_tags(self) -> np.ndarray:
+        """(n_tags,) 0 for O, else 1 + the place of the tag's type."""
+        place = {kind: 1 + i for i, kind in enumerate(self.types)}
+        return np.array([0 if (kind := _kind(tag)) is None else place[kind] for tag in self.tags], np.int64)
+
+    def texts(
+        self, table: Table, columns: Columns, rules: TextRules, rows: np.ndarray | None = None
+    ) -> Sequence[Sentence]:
+        context = rules.max_length if rules.context == "document" else 0
+        return Sentences(table, columns.text, rows, context)
+
+    def text(self, value: Any, index: int, rules: TextRules) -> Sentence:
+        """A string is split into words, a list of strings are words."""
+        if isinstance(value, str):
+            return Sentence.of_text(value)
+        if isinstance(value, list | tuple) and all(isinstance(word, str) and word for word in value):
+            return Sentence.of_words(value)
+        raise DataError(
+            f"text {index}: expected a string, or a list of words, none of them empty; found "
+            f"{type(value).__name__}."
+        )
+
+    def encoding(self, tokeniser: Tokeniser, rules: TextRules) -> Encoding:
+        return WordWindows(tokeniser, rules.max_length)
+
+    def tensor(self, targets: np.ndarray) -> Tensor:
+        """(n_words,) int64 of all sentences."""
+        return torch.from_numpy(_words(targets))
+
+    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """See `Objective.losses`; a word is what a text is there."""
+        return self.objective.losses(logits, targets)
+
+    def weight(self, targets: Tensor) -> float:
+        """The words, or their weights."""
+        return self.objective.weight(targets)
+
+    def of_guessing(self, targets: np.ndarray) -> tuple[float, float, float]:
+        """Of the plain loss it is the entropy of the tags' shares."""
+        words = _words(targets)
+        counts = np.bincount(words, minlength=len(self.tags))
+        deviation = 0.0
+        if self.objective == PLAIN:
+            costs = np.log(np.maximum(counts, 1) / len(words))[words]
+            sizes = np.array([len(target.tags) for target in targets])
+            sums = np.add.reduceat(costs, np.cumsum(sizes) - sizes)
+            deviation = float((sums - costs.mean() * sizes).std() / sizes.mean())
+        return self.objective.of_guessing(counts), deviation, PLAIN.of_guessing(counts)
+
+    def standing(self, metrics: Mapping[str, Any], by: str) -> tuple[float, float]:
+        """By chance: a binomial standard error over the entities, true or found; for accuracy over the
+        words; nothing for the loss."""
+        if by == "loss":
+            return -float(metrics["nll"]), 0.0
+        value = float(metrics[by])
+        n = metrics["n_words"] if by == "accuracy" else max(metrics["n_entities"], metrics["n_found"], 1)
+        return value, math.sqrt(value * (1 - value) / n)
+
+    def parse(self, labels: Any, n_texts: int) -> Tensor:
+        """A list of tags for each text, (n_words,) int64 of all of them end to end."""
+        if isinstance(labels, Tensor):
+            found = labels
+        else:
+            names = [tag for sentence in labels for tag in sentence]
+            unknown = sorted(set(names) - set(self.tags))
+            if unknown:
+                raise ValueError(f"tags {unknown} are not among this model's: {', '.join(self.tags)}")
+            found = torch.tensor([self.tags.index(tag) for tag in names], dtype=torch.long)
+        if found.shape != (n_texts,):
+            raise ValueError(f"{n_texts} words, and tags of shape {tuple(found.shape)}")
+        if found.is_floating_point() or bool(((found < 0) | (found >= len(self.tags))).any()):
+            raise ValueError(f"tags must be whole numbers from 0 to {len(self.tags) - 1}")
+        return found.long()
+
+    def fitted(self, logits: np.ndarray, targets: np.ndarray, config: TrainConfig) -> "TokenClassification":
+        """With the temperature that makes the words' probabilities true."""
+        words = _words(targets)
+        if config.calibrate == "none" or len(words) == 0:
+            return self
+        rows = _end_to_end(logits, len(self.tags))
+        return replace(self, temperature=fit_temperature(rows, words), n_rows=len(logits))
+
+    def decode(
+        self,
+        logits: np.ndarray,
+        with_logits: bool = False,
+        coverage: float | None = None,
+        rows: Sequence[Sentence] = (),
+    ) -> Sequence[TagsPrediction]:
+        """The likeliest tag of each word, broken sequences repaired, and the entities that they say."""
+        if coverage is not None:
+            raise ConfigError(f"label_sets={coverage:g}: {self.name} has none. Leave it out.")
+        mended, chances = self._answers(logits)
+        spans = spans_of(mended)
+        of_types = self._probabilities_of_types(chances)
+        starts = mended.boundaries
+        entities: list[list[Entity]] = [[] for _ in rows]
+        for kind, sentence, first, stop in zip(*spans[1:5], strict=True):
+            one, name = rows[sentence], spans.types[kind]
+            words = slice(starts[sentence] + first, starts[sentence] + stop)
+            start, end = int(one.offsets[first, 0]), int(one.offsets[stop - 1, 1])
+            chance = float(of_types[words, self.types.index(name)].mean())
+            entities[sentence].append(Entity(name, start, end, one.text[start:end], chance))
+        return [
+            TagsPrediction(
+                tags=tuple(tags),
+                words=one.words,
+                entities=tuple(found),
+                logits=tuple(map(tuple, raw.tolist())) if with_logits else None,
+            )
+            for tags, one, found, raw in zip(mended.sentences(), rows, entities, logits, strict=True)
+        ]
+
+    def is_right(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Which sentences have every tag right, (n_sentences,) bool."""
+        mended, _ = self._answers(logits)
+        same = np.array(mended.names)[mended.ids] == np.array(self.tags)[_words(targets)]
+        starts = mended.boundaries[:-1]
+        return np.logical_and.reduceat(same, starts) if len(same) else np.ones(0, np.bool_)
+
+    def metrics(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """See `whet.entity_scores.entity_metrics`; and n, n_words, n_entities, n_found, accuracy (of words),
+        nll (the words' mean, in nats) and n_repaired (words whose predicted tag did not fit its neighbours).
+        """
+        counts, is_right, losses, n_repaired = self._scored(logits, targets)
+        return {
+            "n": len(targets),
+            "n_words": len(is_right),
+            "n_entities": int(counts.true.sum()),
+            "n_found": int(counts.found.sum()),
+            "n_repaired": n_repaired,
+            "accuracy": float(is_right.mean()),
+            "nll": float(losses.mean()),
+            **entity_metrics(counts),
+        }
+
+    def intervals(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """See `whet.entity_scores.entity_intervals`. Documents are what was drawn at random where they are
+        known, else sentences; the accuracy of words and the loss see words as drawn one by one."""
+        counts, is_right, losses, _ = self._scored(logits, targets)
+        return entity_intervals(counts) | {
+            "accuracy": wilson(int(is_right.sum()), len(is_right)),
+            "nll": loss_interval(losses),
+        }
+
+    def trust(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """Nothing yet beside the figures."""
+        return {}
+
+    def _answers(self, logits: np.ndarray) -> tuple[Tags, np.ndarray]:
+        """The repaired tags of (n_sentences,) logits, and the words' probabilities (n_words, n_tags)."""
+        rows = _end_to_end(logits, len(self.tags))
+        return repaired(self._raw(logits, rows), scheme_of_names(self.tags))[0], softmax(
+            rows / self.temperature
+        )
+
+    def _raw(self, logits: np.ndarray, rows: np.ndarray) -> Tags:
+        boundaries = np.concatenate([[0], np.cumsum([len(one) for one in logits])]).astype(np.int64)
+        return Tags(self.tags, rows.argmax(axis=1), boundaries)
+
+    def _probabilities_of_types(self, chances: np.ndarray) -> np.ndarray:
+        """(n_words, n_tags) -> (n_words, n_types): that a word is part of an entity of each type."""
+        found = np.zeros((len(chances), len(self.types) + 1))
+        np.add.at(found.T, self._types_of_tags, chances.T)
+        return found[:, 1:]
+
+    def _scored(
+        self, logits: np.ndarray, targets: np.ndarray
+    ) -> tuple[EntityCounts, np.ndarray, np.ndarray, int]:
+        """Counts by document, which words are right (n_words,), their losses, and how many were repaired."""
+        rows, words = _end_to_end(logits, len(self.tags)), _words(targets)
+        raw = self._raw(logits, rows)
+        mended, changed = repaired(raw, scheme_of_names(self.tags))
+        true = Tags(self.tags, words, raw.boundaries)
+        documents = np.array([target.document for target in targets], np.int64)
+        chances = softmax(rows / self.temperature)[np.arange(len(words)), words]
+        is_right = np.array(mended.names)[mended.ids] == np.array(self.tags)[words]
+        losses = -np.log(np.maximum(chances, np.finfo(np.float64).tiny))
+        counts = count_entities(spans_of(true), spans_of(mended), documents)
+        return counts, is_right, losses, int(changed.sum())
+
+    def to_json(self) -> Mapping[str, Any]:
+        return {
+            "tags": list(self.tags),
+            "decision": {"temperature": self.temperature, "n_rows": self.n_rows},
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> "TokenClassification":
+        decision = saved["decision"]
+        temperature = float(decision["temperature"])
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"temperature must be finite and above 0: {temperature}")
+        return cls(tuple(saved["tags"]), temperature, int(decision["n_rows"]))
+
+
+def _told(tags: Tags) -> str:
+    """What a user is told of the tags of a file."""
+    scheme = find_scheme(tags)
+    n_repaired = int(repaired(tags, scheme)[1].sum())
+    read = "" if scheme == _SCHEME else f", read as {_SCHEME}"
+    broken = f", {counted(n_repaired, 'word')} with a broken sequence repaired" if n_repaired else ""
+    return f"Tags in {scheme}{read}{broken}."
+
+
+def _kind(tag: str) -> str | None:
+    """The type of a tag, None of O."""
+    found = split_tag(tag)
+    return None if found is None or found[0] == "O" else found[1]
+
+
+def _words(targets: np.ndarray) -> np.ndarray:
+    """The tags of all sentences, (n_words,) int64."""
+    return np.concatenate([np.zeros(0, np.int64), *(target.tags for target in targets)])
+
+
+def _end_to_end(logits: np.ndarray, n_tags: int) -> np.ndarray:
+    """(n_sentences,) object -> (n_words, n_tags)."""
+    return np.concatenate([np.zeros((0, n_tags)), *logits])

@@ -1,0 +1,20 @@
+"""How rows become tokens; part of a saved model."""
+
+from dataclasses import dataclass
+from typing import final
+
+from whet.config import Context, Cut, LongTexts
+
+
+@final
+@dataclass(frozen=True)
+class TextRules:
+    """What is settled in training and kept ever after."""
+
+    max_length: int
+    cut: Cut = "tail"
+    long_texts: LongTexts = "cut"
+    context: Context = "sentence"
+    text_column: str | None = None  # what the columns were called in training; None where that is unknown
+    pair_column: str | None = None
+    label_column: str | None = None
