@@ -179,11 +179,9 @@ def test_question_and_context_are_question_answering():
 
 def test_token_lists_are_token_classification():
     data = table(tokens=[["a"]] * 3, ner_tags=[[0]] * 3)
-    assert error(data) == (
-        "<lists>: the task is token-classification ('tokens' and 'ner_tags' hold lists), which is "
-        "not built yet. "
-        "Name the columns of a classification with --text and --label, or another file."
-    )
+    columns = infer_columns(data)
+    assert columns.task == "token-classification"
+    assert roles(columns) == ("tokens", None, "ner_tags")
 
 
 def test_labels_that_are_texts():

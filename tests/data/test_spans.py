@@ -1,6 +1,5 @@
 """Character spans to words and tags and back, against the tokenizers library's own splitting."""
 
-import json
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import normalizers, pre_tokenizers
 
-from whet.data.readers import read_table
-from whet.data.spans import joined, table_of_spans, tags_of_spans, word_offsets, words_at
+from whet.data.spans import joined, tags_of_spans, word_offsets, words_at
 from whet.entities import Tags, spans_of
 
 TEXTS = st.text(st.sampled_from("ab é\u0301 \u00a0.,-_'東タ हि\u200b🎉\U0001f3fd\n\tU"), max_size=20)
@@ -154,40 +152,3 @@ def test_bad_spans(span, reason):
     ((number, found),) = problems
     assert number == 1
     assert found.startswith(reason), found
-
-
-def test_a_file_of_texts_and_spans(tmp_path):
-    file = tmp_path / "a.jsonl"
-    lines = [
-        {"id": 7, "text": "Angela Merkel!", "entities": [{"start": 0, "end": 13, "label": "PER"}]},
-        {"id": 8, "text": "none", "entities": []},
-        {"id": 9, "text": "in Berlin", "entities": [{"start": 3, "end": 6, "label": "LOC"}]},
-        {"id": 10, "text": None, "entities": None},
-    ]
-    file.write_text("\n\n".join(json.dumps(line) for line in lines))
-    table, problems = table_of_spans(read_table(file), "text", "entities")
-    assert table.names == ("id", "text", "entities", "tokens", "tags", "starts", "ends")
-    assert table.column("tokens").to_pylist() == [["Angela", "Merkel", "!"], ["none"], ["in", "Berlin"], []]
-    assert table.column("tags").to_pylist() == [["B-PER", "I-PER", "O"], ["O"], ["O", "O"], []]
-    assert table.column("starts").to_pylist() == [[0, 7, 13], [0], [0, 3], []]
-    assert table.column("ends").to_pylist() == [[6, 13, 14], [4], [2, 9], []]
-    ((row, span, message),) = [(p.row, p.span, p.message) for p in problems]
-    assert (row, span) == (2, 0)
-    assert message == (
-        f"{file}:5: span 1 (LOC, 3 to 6) ends inside the word 'Berlin' (3 to 9). Move it to the word's "
-        f"border, or part the word by a blank."
-    )
-
-
-def test_batches_do_not_matter(tmp_path, monkeypatch):
-    file = tmp_path / "a.jsonl"
-    spans = [{"start": 0, "end": 1, "label": "X"}, {"start": 2, "end": 9, "label": "Y"}]
-    file.write_text("".join(json.dumps({"text": f"a b{i}", "spans": spans}) + "\n" for i in range(7)))
-    table = read_table(file)
-    whole, problems = table_of_spans(table, "text", "spans")
-    monkeypatch.setattr("whet.data.spans.MOST_ROWS", 3)
-    parts, part_problems = table_of_spans(table, "text", "spans")
-    assert parts.columns.equals(whole.columns)
-    assert part_problems == problems
-    assert [problem.row for problem in problems] == list(range(7))
-    assert len(table_of_spans(table.take([]), "text", "spans")[0]) == 0

@@ -17,11 +17,12 @@ from whet.encoder.attention import plain_attention, run_attention
 from whet.encoder.heads import PooledHead
 from whet.encoder.network import Encoder
 from whet.encoder.packing import PackedBatch, pack
-from whet.model import TextModel, TextRules
+from whet.model import TextModel
 from whet.tasks.classification import Classification
 from whet.text.batches import plan_epoch
+from whet.text.encoding import Encoded
+from whet.text.rules import TextRules
 from whet.text.store import store_of
-from whet.text.tokens import Encoded
 from whet.training.events import Event, StepDone
 from whet.training.loop import Examples, accumulate, fit, plan
 from whet.training.state import TrainingState
@@ -198,18 +199,20 @@ class FixedTokens:
     def __init__(self, ids: list[np.ndarray], types: list[np.ndarray]) -> None:
         self.ids, self.types = ids, types
 
-    def encode(self, rows: list[tuple[str, ...]], max_length: int, cut: str) -> Encoded:
+    def __call__(self, rows: list[tuple[str, ...]]) -> Encoded:
         ids, types = ([part[int(row[0])] for row in rows] for part in (self.ids, self.types))
         lengths = np.array([len(row) for row in ids])
         return Encoded(
-            np.concatenate(ids).astype(np.int32), np.concatenate(types).astype(np.uint8), lengths, lengths
+            np.concatenate(ids).astype(np.int32),
+            np.concatenate(types).astype(np.uint8),
+            *(lengths, lengths, lengths),
         )
 
 
 def make_examples(n: int, seed: int = 11) -> Examples:
     random = np.random.default_rng(seed)
     tokens = FixedTokens(*make_pairs(seed, random.integers(3, 40, n).tolist()))
-    store = store_of([(str(i),) for i in range(n)], tokens, 512, "tail")  # type: ignore[arg-type]
+    store = store_of([(str(i),) for i in range(n)], tokens)
     return Examples(store.ensure(), random.integers(0, N_LABELS, n))
 
 
@@ -258,7 +261,7 @@ def test_five_training_steps_equal_a_plain_transformers_loop(
     schedule = transformers.get_linear_schedule_with_warmup(optimizer, 2, 5)
     losses = []
     for texts in plan_epoch(examples.store, 7, config.seed, 1):
-        ids, types = examples.store.sequences(texts)
+        ids, types, *_ = examples.store.sequences(texts)
         inputs = padded([row.astype(np.int64) for row in ids], [row.astype(np.int64) for row in types])
         loss = reference(**inputs, labels=torch.from_numpy(examples.targets[texts])).loss
         optimizer.zero_grad()

@@ -148,8 +148,7 @@ def test_a_step_of_the_loop(tmp_path: Any, objective: Objective) -> None:
     whole.backward()
     wanted = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
     module.zero_grad()
-    rules = module.rules
-    store = store_of([(text,) for text in texts], module.tokeniser, rules.max_length, rules.cut)
+    store = store_of([(text,) for text in texts], module.encoding)
     config = TrainConfig(tokens_per_pass=40)
     loss = accumulate(module, Examples(store, targets.numpy()), np.arange(11), 1, config, "float64")
     assert loss == pytest.approx(float(whole.detach()), abs=1e-12)

@@ -12,6 +12,7 @@ from whet.text import store as store_module
 from whet.text.batches import cut_by_tokens, inference_batches, plan_epoch
 from whet.text.store import TokenStore, store_of
 from whet.text.tokens import Tokeniser
+from whet.text.whole import CutTexts
 
 TEXTS = ["", "a", "The film was good, really good.", "x " * 40, "naïve café 東京 🙂", "word " * 23]
 
@@ -37,8 +38,9 @@ def test_singles_and_pairs_equal_the_library(
         max_length, strategy="longest_first", direction={"tail": "right", "head": "left"}[direction]
     )
     rows = [(a,) for a in TEXTS] + [(a, b) for a in TEXTS for b in TEXTS]
-    store = store_of(rows, tokeniser, max_length, direction)  # type: ignore[arg-type]
-    ids, types = store.sequences(np.arange(len(rows)))
+    store = store_of(rows, CutTexts(tokeniser, max_length, direction))  # type: ignore[arg-type]
+    ids, types, reads, windows = store.sequences(np.arange(len(rows)))
+    assert reads is windows is None
     for i, row in enumerate(rows):
         expected = oracle.encode(*row)
         assert ids[i].tolist() == expected.ids, row
@@ -64,9 +66,9 @@ def test_a_store_in_pieces_equals_a_store_at_once(
     tokeniser: Tokeniser, monkeypatch: pytest.MonkeyPatch, texts: list[str], random: object
 ) -> None:
     rows = [(text,) for text in texts]
-    whole = store_of(rows, tokeniser, 12, "tail").ensure()
+    whole = store_of(rows, CutTexts(tokeniser, 12)).ensure()
     monkeypatch.setattr(store_module, "ALL_AT_ONCE", 0)  # mapped files, tokenised on demand
-    pieces = TokenStore(tokeniser, lambda some: [rows[i] for i in some], len(rows), 12)
+    pieces = TokenStore(CutTexts(tokeniser, 12), lambda some: [rows[i] for i in some], len(rows))
     monkeypatch.setattr(store_module, "ALL_AT_ONCE", 3)
     order = np.arange(len(rows))
     random.shuffle(order)  # type: ignore[attr-defined]
@@ -77,7 +79,7 @@ def test_a_store_in_pieces_equals_a_store_at_once(
 
 def test_an_epoch_has_every_text_once_and_is_keyed(tokeniser: Tokeniser) -> None:
     rows = [("w " * (i % 29),) for i in range(1103)]
-    store = store_of(rows, tokeniser, 64, "tail")
+    store = store_of(rows, CutTexts(tokeniser, 64))
     steps = list(plan_epoch(store, 32, seed=3, epoch=1))
     assert sorted(np.concatenate(steps).tolist()) == list(range(1103))
     assert len(steps) == -(-1103 // 32)

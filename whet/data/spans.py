@@ -10,16 +10,12 @@ A character is one of Python's, a Unicode code point: neither a byte nor one of 
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, final
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from whet.data.spool import Spool
-from whet.data.table import Table
 from whet.data.wording import shortened
 
 Offsets = NDArray[np.int64]
@@ -28,16 +24,6 @@ IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0
 LAST_MARK = 0x1FFFF  # beyond it Unicode has no blank, no punctuation and no symbol
 MOST_ROWS = 10_000  # at a time
 KIND_KEYS = ("label", "type")
-
-
-@final
-@dataclass(frozen=True)
-class SpanProblem:
-    """A span that cannot become tags; its words keep what the other spans say of them."""
-
-    row: int  # of the table, from 0
-    span: int  # of the row, from 0
-    message: str  # place, value, rule and next step
 
 
 class _Refused(Exception):
@@ -93,47 +79,6 @@ def tags_of_spans(
             continue
         tags[first:stop] = [f"B-{kind}", *[f"I-{kind}"] * (stop - first - 1)]
     return tags, problems
-
-
-def table_of_spans(table: Table, text: str, spans: str) -> tuple[Table, list[SpanProblem]]:
-    """The rows of a table with columns of texts and of lists of spans, as words and tags.
-
-    Adds tokens and tags (lists of strings), and starts and ends (lists of int64, the words' characters);
-    rows keep their places. A missing text has no words, missing spans are none."""
-    spool, problems = Spool(), []
-    texts, lists = table.strings(text), table.column(spans)
-    for begin in range(0, max(len(table), 1), MOST_ROWS):
-        tokens, tags, starts, ends = [], [], [], []
-        values = texts.slice(begin, MOST_ROWS).to_pylist(), lists.slice(begin, MOST_ROWS).to_pylist()
-        for row, (value, found) in enumerate(zip(*values, strict=True), begin):
-            written = value or ""
-            offsets = word_offsets(written)
-            row_tags, row_problems = tags_of_spans(written, offsets, _listed(found))
-            problems += [
-                SpanProblem(row, number, f"{table.place(row)}: span {number + 1}{reason}")
-                for number, reason in row_problems
-            ]
-            tokens.append([written[start:stop] for start, stop in offsets])
-            tags.append(row_tags)
-            starts.append(offsets[:, 0])
-            ends.append(offsets[:, 1])
-        piece = table.columns.slice(begin, MOST_ROWS).combine_chunks()
-        for name, column in (("tokens", tokens), ("tags", tags)):
-            piece = _with(piece, name, pa.array(column, pa.list_(pa.string())))
-        for name, numbers in (("starts", starts), ("ends", ends)):
-            piece = _with(piece, name, pa.array(numbers, pa.list_(pa.int64())))
-        spool.append(piece)
-    return replace(table, columns=pa.concat_tables(spool.finish())), problems
-
-
-def _with(columns: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    if name in columns.column_names:
-        return columns.set_column(columns.column_names.index(name), name, values)
-    return columns.append_column(name, values)
-
-
-def _listed(spans: object) -> Sequence[object]:
-    return spans if isinstance(spans, list) else [] if spans is None else [spans]
 
 
 @cache

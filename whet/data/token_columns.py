@@ -34,10 +34,10 @@ def token_columns(
     if found is not None and not need_label:
         return Columns(TASK, found, None, None, (f"words: column '{found}'",))
     raise DataError(
-        f"{table.source}: which columns hold the words and their tags? A list of words and one of tags "
-        f"are looked for, as {' or '.join(WORD_NAMES)} and {' or '.join(TAG_NAMES[:2])}, or a text and a list "
-        f"of spans, as {TEXT_NAMES[0]} and {' or '.join(SPAN_NAMES[:2])}. Name them with --text and --label. "
-        f"The columns are: {listed(table.names)}."
+        f"{table.source}: which columns hold the words and their tags? A list of words and one of tags are "
+        f"looked for, as {' or '.join(WORD_NAMES)} and {' or '.join(TAG_NAMES[:2])}, or a text and a list of "
+        f"spans, as {TEXT_NAMES[0]} and {' or '.join(SPAN_NAMES[:2])}. Name them with --text and --label; "
+        f"the columns are: {listed(table.names)}."
     )
 
 

@@ -357,7 +357,7 @@ def _told(tags: Tags) -> str:
     n_repaired = int(repaired(tags, scheme)[1].sum())
     read = "" if scheme == _SCHEME else f", read as {_SCHEME}"
     broken = f", {counted(n_repaired, 'word')} with a broken sequence repaired" if n_repaired else ""
-    return f"Tags in {scheme}{read}{broken}."
+    return f"Tags in {scheme}{read}{broken}"
 
 
 def _kind(tag: str) -> str | None:
