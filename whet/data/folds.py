@@ -11,11 +11,13 @@ from whet.errors import DataError
 
 def row_groups(table: Table, columns: Columns, group: str | None = None) -> Int64s:
     """What may not be torn apart, (n_rows,) numbers: rows of the same text (see `text_groups`), or of the
-    same value in the column `group`, blanks around it left out; a row without a value goes with its text.
+    same value in the column `group` (or, without one, in that of `columns`), blanks around it left out; a row
+    without a value goes with its text.
 
     Raises DataError for a column that is not there or holds lists."""
     texts = [readable(table, name) for name in (columns.text, columns.pair) if name is not None]
     by_text = text_groups(texts)
+    group = group or columns.group
     if group is None:
         return by_text
     values = pc.fill_null(pc.utf8_trim_whitespace(table.strings(group)), "")

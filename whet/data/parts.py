@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from whet.data.findings import quoted
 from whet.data.labels import spelled_labels
+from whet.data.sentences import is_nested
 from whet.data.table import Columns, Table
 from whet.data.texts import readable
 
@@ -54,14 +55,9 @@ def part(name: PartName, table: Table, columns: Columns) -> Part:
     texts = tuple(
         pc.fill_null(readable(table, column), "") for column in (columns.text, columns.pair) if column
     )
-    if columns.label is None or columns.label not in table.names or _is_nested(table, columns.label):
+    if columns.label is None or columns.label not in table.names or is_nested(table, columns.label):
         return Part(name, table, texts, None, None)
     return Part(name, table, texts, spelled_labels(table, columns.label), table.strings(columns.label))
-
-
-def _is_nested(table: Table, column: str) -> bool:
-    """Whether a column holds tags or spans, which are no labels of rows."""
-    return bool(pa.types.is_nested(table.column(column).type))
 
 
 @final

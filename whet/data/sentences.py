@@ -125,12 +125,21 @@ def word_lists(table: Table, column: str) -> pa.ChunkedArray:
 
 def document_numbers(table: Table) -> np.ndarray | None:
     """The document of each row, (n_rows,) int64; None where nothing tells one from another."""
-    name = next((name for name in table.names if name.casefold() in DOCUMENT_NAMES), None)
+    name = document_column(table)
     if name is None:
         return None
-    numbers: np.ndarray = (
-        pc.fill_null(pc.index_in(table.strings(name), value_set=table.strings(name).unique()), -1)
-        .to_numpy()
-        .astype(np.int64)
-    )
-    return numbers if len(np.unique(numbers)) > 1 else None
+    values = table.strings(name)
+    places = pc.index_in(values, value_set=values.unique())
+    numbers: np.ndarray = pc.fill_null(places, -1).to_numpy().astype(np.int64)
+    return numbers
+
+
+def document_column(table: Table) -> str | None:
+    """The column that says what document a sentence is of, if it tells any from another."""
+    named = (name for name in table.names if name.casefold() in DOCUMENT_NAMES and not is_nested(table, name))
+    return next((name for name in named if pc.count_distinct(table.column(name)).as_py() > 1), None)
+
+
+def is_nested(table: Table, column: str) -> bool:
+    """Whether a column holds lists or records."""
+    return bool(pa.types.is_nested(table.column(column).type))

@@ -38,6 +38,7 @@ class Columns:
     pair: str | None
     label: str | None
     notes: tuple[str, ...]  # one plain line for each thing that was inferred
+    group: str | None = None  # rows of one value in it hang together, as the sentences of a document
 
 
 @final

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
-from whet.data.sentences import is_lists
+from whet.data.sentences import document_column, is_lists
 from whet.data.table import Columns, Table, is_text
 from whet.data.wording import listed
 from whet.errors import DataError
@@ -25,9 +25,9 @@ def token_columns(
     words, tags = _named(table, text, WORD_NAMES, is_lists), _named(table, label, TAG_NAMES, is_lists)
     texts, spans = _named(table, text, TEXT_NAMES, _is_text), _named(table, label, SPAN_NAMES, _is_spans)
     if words is not None and tags is not None:
-        return _columns(words, tags, "lists of words and of tags", asked)
+        return _columns(table, words, tags, "lists of words and of tags", asked)
     if texts is not None and spans is not None:
-        return _columns(texts, spans, "texts and lists of spans", asked)
+        return _columns(table, texts, spans, "texts and lists of spans", asked)
     if not asked:
         return None
     found = words or texts
@@ -41,9 +41,9 @@ def token_columns(
     )
 
 
-def _columns(text: str, label: str, what: str, asked: bool) -> Columns:
+def _columns(table: Table, text: str, label: str, what: str, asked: bool) -> Columns:
     why = "as asked" if asked else f"because '{text}' and '{label}' hold {what}"
-    return Columns(TASK, text, None, label, (f"task: {TASK}, {why}",))
+    return Columns(TASK, text, None, label, (f"task: {TASK}, {why}",), document_column(table))
 
 
 def _named(

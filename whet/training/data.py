@@ -121,13 +121,14 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     train_part, held_out = hold_out(
         whole, task.strata(whole.targets), groups, config.dev_fraction, split_seed
     )
-    together = "duplicates" if named.group is None else f"rows of one '{named.group}'"
+    group, what = named.group or columns.group, "label" if task.has_classes else "what they hold"
+    together = "duplicates" if group is None else f"rows of one '{group}'"
     if held_out is None:
         say("There is no dev set, so the last epoch is kept.")
     else:
         say(
             f"Dev: {len(held_out.rows):,} of these rows are held out to choose the best epoch (stratified by "
-            f"label, {together} kept on one side, seed {split_seed}); give your own with --dev."
+            f"{what}, {together} kept on one side, seed {split_seed}); give your own with --dev."
         )
     if held_out is not None and len(held_out.rows) < _FEW_ROWS:
         say(f"So few dev rows say little: one row is {1 / len(held_out.rows):.0%} of accuracy.")

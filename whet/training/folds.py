@@ -26,7 +26,7 @@ def plan_folds(request: Request, prepared: Prepared) -> np.ndarray:
     assert request.folds is not None
     if not prepared.task.has_classes:
         raise UsageError(f"folds is for classification today, and the task is {prepared.task.name}.")
-    whole, group = prepared.data.whole, request.named.group
+    whole, group = prepared.data.whole, request.named.group or prepared.data.columns.group
     unit = "different texts" if group is None else f"different values of '{group}'"
     groups = row_groups(whole.table, prepared.data.columns, group)[whole.rows]
     strata = prepared.task.strata(whole.targets)
