@@ -222,6 +222,13 @@ def _write_data(folder: Path) -> None:
     ratings = [f'"{text} {i}",{4.5 - i / 50 if text in POSITIVE else 1.5 + i / 50:.2f}'
                for i in range(4) for text in POSITIVE + NEGATIVE]  # fmt: skip
     write("ratings.csv", "text,score", *ratings)
+    people = [("Emma", "Clark", "Bonn"), ("Ken", "Ito", "Oslo"), ("Ana", "Silva", "Rome")]
+    lines = [
+        f"{first} B-PER\n{last} I-PER\n{verb} O\nin O\n{town} B-LOC\n. O\n"
+        for verb in ("lives", "works", "sleeps", "sings")
+        for first, last, town in people
+    ]
+    write("entities.conll", *lines)
     write("messy.csv", "text,label", *reviews, *doubled)
     write("typo.csv", "text,label", "Good.,postive")
     write("quote.csv", "text,label", "Good.,positive", '"Never closed.,negative', "Bad.,negative")

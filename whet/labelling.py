@@ -66,6 +66,7 @@ def select(
     run's own data are passed over. Raises what `evaluate` raises, ConfigError for a number that cannot be,
     and DataError where no row is left."""
     opened = model if isinstance(model, Model) else load(model, device=device, precision=precision)
+    opened.check_classifies()
     with listening(quiet, ()) as listen:
         return _selection(opened, data, rows, seed, text, pair, lambda line: listen(Note(line)))
 

@@ -181,6 +181,10 @@ class Model:
         task = self._classification
         return (task.probabilities(logits) for _, logits in self._predictor.windows(rows))
 
+    def check_classifies(self) -> None:
+        """Raises UsageError for a model that does not choose between labels."""
+        _ = self._classification
+
     def vectors(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
         """What the head reads of each of a few rows, (n, hidden_size) float32; rows as in `windows`."""
         return self._predictor.vectors(store_of(rows, self.module.encoding))

@@ -17,7 +17,7 @@ def command(
     ],
     dev: Annotated[str | None, typer.Option(help="Rows to choose an epoch by.")] = None,
     test: Annotated[str | None, typer.Option(help="Rows to report on.")] = None,
-    task: Annotated[str | None, typer.Option(help="classification or regression; else inferred.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification, regression ...; else inferred.")] = None,
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
     pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,

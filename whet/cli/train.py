@@ -17,7 +17,7 @@ def command(
         str | None, typer.Option(help="Rows to choose the best epoch by; else some are held out.")
     ] = None,
     test: Annotated[str | None, typer.Option(help="Rows to report on once, at the end.")] = None,
-    task: Annotated[str | None, typer.Option(help="classification or regression; else inferred.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification, regression ...; else inferred.")] = None,
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
     pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,
