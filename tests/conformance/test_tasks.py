@@ -26,8 +26,8 @@ class Entry:
     targets: Callable[[Sequence[str], random.Random], dict[str, list[Any]]]  # label columns, from true labels
     hf_labels: Callable[[Any, dict[str, list[Any]]], torch.Tensor]  # for transformers' loss, from config
     bad: tuple[tuple[dict[str, Any], str], ...]  # a row's label columns, and what the message says
-    options: tuple[str, ...] = ()
     coverages: bool = True  # has prediction sets or intervals
+    tags_words: bool = False  # rows are words, and targets are a tag for each
 
 
 def _one_label(labels: Sequence[str], _: random.Random) -> dict[str, list[Any]]:
@@ -37,6 +37,23 @@ def _one_label(labels: Sequence[str], _: random.Random) -> dict[str, list[Any]]:
 def _number(labels: Sequence[str], rng: random.Random) -> dict[str, list[Any]]:
     middle = {"delivery": 10.0, "praise": 20.0, "refund": 45.0}
     return {"score": [round(middle[label] + rng.uniform(-3, 3), 2) for label in labels]}
+
+
+def _tags(labels: Sequence[str], rng: random.Random) -> dict[str, list[Any]]:
+    """Sentences with a name and often a town; both columns, since the words are made here."""
+    names, towns = (["Emma", "Clark"], ["Ito"], ["Ana", "da", "Silva"]), (["Bonn"], ["New", "York"])
+    tokens, tags = [], []
+    for label in labels:
+        name, town = rng.choice(names), rng.choice([*towns, []])
+        tokens.append(["our", label, "by", *name, *["in"] * bool(town), *town, "."])
+        tags.append(
+            ["O", "O", "O", *_iob("PER", name), *["O"] * bool(town), *_iob("LOC", town), "O"],
+        )
+    return {"tokens": tokens, "tags": tags}
+
+
+def _iob(kind: str, words: list[str]) -> list[str]:
+    return [f"{'I' if i else 'B'}-{kind}" for i in range(len(words))]
 
 
 TASKS = {
@@ -53,7 +70,33 @@ TASKS = {
             ({"score": "nan"}, "no finite number: line 3 'nan'"),
         ),
     ),
+    "token-classification": Entry(
+        _tags,
+        lambda model, columns: torch.tensor(
+            [model.config.label2id[tag] for tags in columns["tags"] for tag in tags]
+        ),
+        (
+            ({"tokens": ["a"], "tags": ["PER"]}, "bad.jsonl:2: 'PER' is no entity tag of IOB2"),
+            ({"tokens": ["a", "b"], "tags": ["O"]}, "bad.jsonl:2: 2 words and 1 tag"),
+            (
+                {"tokens": ["a"], "tags": ["B-PERS"]},
+                "bad.jsonl:2: 'PERS' is not one of the types of entities",
+            ),
+        ),
+        coverages=False,
+        tags_words=True,
+    ),
 }
+
+
+def _write(path: Path, entry: Entry, texts: list[Any], columns: dict[str, list[Any]]) -> Path:
+    """A file of these rows, in a format that can hold them."""
+    if not entry.tags_words:
+        return house.write_csv(path.with_suffix(".csv"), {"text": texts, **columns})
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    file = path.with_suffix(".jsonl")
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
 
 
 @dataclass
@@ -64,7 +107,7 @@ class Trained:
     entry: Entry
     folder: Path
     test: Path
-    texts: list[str]
+    texts: list[Any]  # strings, or lists of words
     columns: dict[str, list[Any]]
     task: Any
 
@@ -84,7 +127,9 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     for split, count, seed in (("train", N_TRAIN, 0), ("test", N_TEST, 50)):
         texts, labels = house.sentences(count, seed)
         columns = entry.targets(labels, rng)
-        files[split] = house.write_csv(folder / f"{split}.csv", {"text": texts, **columns})
+        if entry.tags_words:
+            texts = columns["tokens"]
+        files[split] = _write(folder / split, entry, texts, columns)
     encoder = house.make_checkpoint(folder / "tiny")
     whet.train(
         files["train"], model=encoder, out=folder / "run", epochs=2, threads=1, precision="float32",
@@ -166,35 +211,51 @@ def test_transformers_opens_the_model_and_computes_the_same_logits_and_loss(trai
     import whet as library
 
     folder = trained.run / "model"
-    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float64
-    ).eval()
+    tags_words = trained.entry.tags_words
+    kind = "TokenClassification" if tags_words else "SequenceClassification"
+    opened = getattr(transformers, f"AutoModelFor{kind}").from_pretrained
+    theirs, report = opened(folder, dtype=torch.float64, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
     tokeniser = transformers.AutoTokenizer.from_pretrained(folder)
-    encoded = tokeniser(trained.texts, return_tensors="pt", padding=True)
+    encoded = tokeniser(trained.texts, return_tensors="pt", padding=True, is_split_into_words=tags_words)
     labels = trained.entry.hf_labels(theirs, trained.columns)
+    firsts = None
+    if tags_words:
+        firsts = torch.tensor([_first_tokens(encoded.word_ids(i)) for i in range(len(trained.texts))])
+        labels = torch.full(firsts.shape, -100).masked_scatter(firsts, labels)
     ours = library.load(folder, precision="float64").module
     scaled = getattr(trained.task, "scale", None)
     wanted = labels if scaled is None else torch.from_numpy(scaled.scaled(labels.numpy()))
     with torch.no_grad():
-        output = theirs(**encoded, labels=wanted)
-        found = ours(trained.texts, labels)
-    np.testing.assert_allclose(found.logits, output.logits, atol=1e-10)
+        output = theirs.eval()(**encoded, labels=wanted)
+        found = ours(trained.texts, trained.columns["tags"] if tags_words else labels)
+    logits = output.logits if firsts is None else output.logits[firsts]
+    np.testing.assert_allclose(found.logits, logits, atol=1e-10)
     assert float(found.loss) == pytest.approx(float(output.loss), abs=1e-10)
     assert theirs.config.problem_type == trained.task.problem_type
+
+
+def _first_tokens(words: list[int | None]) -> list[bool]:
+    """Whether each token is the first of its word."""
+    before = [None, *words[:-1]]
+    return [word is not None and word != last for word, last in zip(words, before, strict=True)]
 
 
 def test_every_kind_of_bad_row_is_named(trained, whet, tmp_path):
     texts, columns = list(trained.texts), {name: list(values) for name, values in trained.columns.items()}
     for bad, message in trained.entry.bad:
         wrong = {name: [*values[:1], bad[name], *values[2:]] for name, values in columns.items()}
-        file = house.write_csv(tmp_path / "bad.csv", {"text": texts, **wrong})
+        file = _write(tmp_path / "bad", trained.entry, texts, wrong)
         error = whet("eval", trained.run, file).refused(message)
         assert "Traceback" not in error
 
 
 def test_rows_without_target_are_counted_and_left_out(trained, whet, tmp_path):
-    columns = {name: ["", *values[1:]] for name, values in trained.columns.items()}
-    file = house.write_csv(tmp_path / "some.csv", {"text": trained.texts, **columns})
+    columns = {name: list(values) for name, values in trained.columns.items()}
+    missing = "tags" if trained.entry.tags_words else next(iter(columns))
+    columns[missing][0] = None if trained.entry.tags_words else ""
+    file = _write(tmp_path / "some", trained.entry, trained.texts, columns)
     found = json.loads(whet("eval", trained.run, file, "--json").ok().out)
     assert (found["rows"], found["unlabelled_rows"]) == (N_TEST - 1, 1)
 
