@@ -135,9 +135,11 @@ def document_numbers(table: Table) -> np.ndarray | None:
 
 
 def document_column(table: Table) -> str | None:
-    """The column that says what document a sentence is of, if it tells any from another."""
+    """The column that says what document a sentence is of.
+
+    Document 0 in all rows says nothing: so a CoNLL file without borders is read."""
     named = (name for name in table.names if name.casefold() in DOCUMENT_NAMES and not is_nested(table, name))
-    return next((name for name in named if pc.count_distinct(table.column(name)).as_py() > 1), None)
+    return next((name for name in named if table.strings(name).unique().to_pylist() != ["0"]), None)
 
 
 def is_nested(table: Table, column: str) -> bool:

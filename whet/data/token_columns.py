@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pyarrow as pa
 
-from whet.data.sentences import document_column, is_lists
+from whet.data.sentences import document_column, document_numbers, is_lists
 from whet.data.table import Columns, Table, is_text
 from whet.data.wording import listed
 from whet.errors import DataError
@@ -43,7 +44,9 @@ def token_columns(
 
 def _columns(table: Table, text: str, label: str, what: str, asked: bool) -> Columns:
     why = "as asked" if asked else f"because '{text}' and '{label}' hold {what}"
-    return Columns(TASK, text, None, label, (f"task: {TASK}, {why}",), document_column(table))
+    documents = document_numbers(table)
+    group = document_column(table) if documents is not None and np.ptp(documents) > 0 else None
+    return Columns(TASK, text, None, label, (f"task: {TASK}, {why}",), group)
 
 
 def _named(

@@ -117,7 +117,8 @@ class TokenClassification(Task):
         ids = np.array([place.get(tag, -1) for tag in tags.names], np.int64)[tags.ids]
         sentences = np.split(ids, tags.boundaries[1:-1])
         documents = document_numbers(table)
-        numbers = np.arange(len(table)) if documents is None else documents
+        is_known = documents is not None and np.ptp(documents) > 0  # one document says nothing of others
+        numbers = documents if is_known and documents is not None else np.arange(len(table))
         found = np.empty(len(table), object)
         found[:] = [
             Tagged(sentence if is_labelled and len(sentence) else None, int(document))
