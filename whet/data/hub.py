@@ -67,9 +67,10 @@ def _no_rows(source: str, columns: Sequence[str]) -> str:
 def _class_names_of_schema(schema: pa.Schema) -> ClassNames:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        inner = {name: feature.get("feature", feature) for name, feature in features.items()}  # of lists
         return {
             name: tuple(str(n) for n in feature["names"])
-            for name, feature in features.items()
+            for name, feature in inner.items()
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
         }
     except (KeyError, ValueError, TypeError, AttributeError):
@@ -77,7 +78,9 @@ def _class_names_of_schema(schema: pa.Schema) -> ClassNames:
 
 
 def with_class_names(source: str, table: pa.Table, names: ClassNames, start: int = 0) -> pa.Table:
-    """The table with class ids replaced by names; -1, which is unlabelled in `datasets`, becomes null."""
+    """The table with class ids replaced by names; -1, which is unlabelled in `datasets`, becomes null.
+
+    Lists of ids stay as they are: whoever reads them finds their names in `Table.class_names`."""
     for column, classes in names.items():
         if column not in table.column_names or not pa.types.is_integer(table.column(column).type):
             continue
@@ -103,9 +106,10 @@ def table_of_dataset(source: str, dataset: Any) -> Table:
 
     if not isinstance(dataset, datasets.Dataset):
         raise UsageError(f"{source}: a {type(dataset).__name__} cannot be read. Load it without streaming.")
+    inner = {name: getattr(feature, "feature", feature) for name, feature in dataset.features.items()}
     names: ClassNames = {
         name: tuple(map(str, feature.names))
-        for name, feature in dataset.features.items()
+        for name, feature in inner.items()
         if isinstance(feature, datasets.ClassLabel) and feature.names
     }
     rows = dataset.with_format("arrow")[:].replace_schema_metadata(None)
