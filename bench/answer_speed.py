@@ -27,7 +27,7 @@ TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 def cut(lengths: list[int], window: int, stride: int, head: int) -> AnswerWindows:
-    """Windows of contexts of so many tokens, each behind `head` other tokens, of which `stride` are shared."""
+    """Windows of contexts of so many tokens, each behind `head` other tokens; neighbours share `stride`."""
     rows = []
     for question, n in enumerate(lengths):
         place = 0
