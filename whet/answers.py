@@ -136,13 +136,13 @@ def _from_each(starts: Floats, ends: Floats, tokens: _Tokens, max_answer: int) -
 def _nth_best(scores: Floats, tokens: _Tokens, n_questions: int, n: int) -> Floats:
     """The n-th best score (n_questions,) of each question's places, -inf where there are fewer.
 
-    scores (n_tokens,), of which a place in several windows has the best. At least n spans of a question score
+    scores (n_tokens,), of which a place in several windows has any one. At least n spans of a question score
     no less than this, so none that scores less is needed."""
     sizes = np.full(n_questions, n)
     np.maximum.at(sizes, tokens.questions, tokens.places + 1)
     firsts = np.cumsum(sizes) - sizes
     best = np.full(int(sizes.sum()), -np.inf)
-    np.maximum.at(best, firsts[tokens.questions] + tokens.places, scores)
+    best[firsts[tokens.questions] + tokens.places] = scores
     least = np.empty(n_questions)
     by_size = np.argsort(sizes, kind="stable")  # so that rows put side by side are about equally long
     for start in range(0, n_questions, QUESTIONS_AT_ONCE):

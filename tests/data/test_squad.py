@@ -150,6 +150,55 @@ def test_places_are_characters_whatever_the_bytes():
     assert table.column("answers").to_pylist() == [[{"text": "Denver", "start": 5}]]
 
 
+def test_one_message_a_bad_row():
+    def asked(key: str, text: str, start: int | None) -> dict[str, Any]:
+        return question(key, answers=[{"text": text, "answer_start": start}])
+
+    table = read(
+        content(
+            asked("off", "won", 10),
+            asked("absent", "Carolina", 3),
+            question("blank", question=" "),
+            question("null", answers=None),
+            question("none", answers=[]),
+            question("off"),
+            asked("fine", "won", 7),
+        )
+    )
+    kept, problems = question_table(table)
+    assert len(kept) == len(table)
+    assert [(problem.kind, problem.message) for problem in problems] == [
+        (
+            "moved",
+            'a.json, question off: the answer "won" does not begin where it should (at character 10 there is '
+            '"."). It occurs once at character 7, which is taken. Mend its answer_start.',
+        ),
+        (
+            "absent",
+            'a.json, question absent: the answer "Carolina" does not occur in the context (at character 3 '
+            'there is "ver won."). Copy it from there, letter for letter: as it is it counts in scores, but '
+            "cannot be learnt.",
+        ),
+        (
+            "empty-question",
+            "a.json, question blank: the question is empty. Write one, or take the row out: without a "
+            "question there is nothing to answer.",
+        ),
+        *(
+            (
+                "no-answers",
+                f"a.json, question {key}: this question has no answers, so it is unlabelled. Give it one; or "
+                f"if the context holds none, write true into is_impossible.",
+            )
+            for key in ("null", "none")
+        ),
+        (
+            "duplicate-id",
+            'a.json, row 6: the id "off" is that of a.json, row 1 too. Give every question its own.',
+        ),
+    ]
+
+
 @pytest.mark.parametrize(
     ("head", "yes"),
     [
