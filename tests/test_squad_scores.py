@@ -220,6 +220,28 @@ def test_articles_all_right_or_all_wrong_are_worth_one_question_each():
     assert whole == pytest.approx(mean_interval(right, np.arange(40)), abs=0.01)
 
 
+@pytest.mark.parametrize(("sizes", "t"), [((500,) * 5, 2.776), ((2000, 500, 500, 500, 500), 3.182)])
+def test_few_articles_have_student_s_interval(sizes, t):
+    """Shares far from 0 and 1, which Wilson's interval does not bend. Sizes of 4 to 1 are worth (sum n)^2 /
+    sum n^2 = 3.2 equal ones, so between the t of 1 and 3 degrees of freedom, 12.7 and 3.182."""
+    shares = np.array([0.48, 0.53, 0.5, 0.52, 0.47])
+    hits = np.concatenate([np.arange(n) < share * n for n, share in zip(sizes, shares, strict=True)])
+    units = np.repeat(np.arange(5), sizes)
+    mean, weights = hits.mean(), np.array(sizes) / sum(sizes)
+    error = np.sqrt(5 / 4 * ((weights * (shares - mean)) ** 2).sum())
+    low, high = mean_interval(hits, units)
+    if len(set(sizes)) == 1:
+        assert high - low == pytest.approx(2 * t * error, rel=0.02)
+    else:
+        assert 2 * t * error < high - low < 2 * 12.7 * error
+
+
+def test_few_answers_that_are_nearly_all_right_are_not_trusted():
+    """One of 30 shares nine words in ten: what is wrong elsewhere has not been seen yet."""
+    values = np.array([*[1.0] * 29, 0.9])
+    assert mean_interval(values, np.arange(30))[0] < 0.95
+
+
 def test_large_sets_have_the_bootstrap_s_spread():
     """Articles drawn anew, 4,000 times: the plain bootstrap, whose normal interval holds for large sets."""
     population = bench().POPULATIONS["texts of very different sizes"][0]

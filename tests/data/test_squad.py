@@ -246,6 +246,10 @@ def test_looks(head, yes):
             "a.json, article 1, paragraph 1, question 1, answer 1: 'answer_start' is \"0\", where a whole",
         ),
         (
+            content(question(answers=[{"text": "Denver", "answer_start": True}])),
+            "a.json, article 1, paragraph 1, question 1, answer 1: 'answer_start' is true, where a whole",
+        ),
+        (
             content(question(is_impossible="no")),
             "a.json, article 1, paragraph 1, question 1: 'is_impossible' is \"no\". Write true",
         ),
