@@ -95,7 +95,7 @@ def test_files(tmp_path):
     assert answers(found) == expected
     flat = tmp_path / "b.csv"
     flat.write_text(
-        f'question,context,answer,answer_start,is_impossible\nWho?,"{CONTEXT}",Carolina,12,False\n'
+        f'question,context,answer,answer_start,is_impossible\nWho?,"{CONTEXT}",Carolina,12.0,False\n'
         f'Why?,"{CONTEXT}",,,True\n'
     )
     assert answers(read_table(str(flat))) == [[{"text": "Carolina", "start": 12}], []]
