@@ -43,6 +43,8 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("paired.py", 1),
     ("over_seeds.py", 1),
     ("entity_scores.py", 1),
+    ("squad_scores.py", 1),
+    ("answers.py", 1),
     ("comparison.py", 1),
     ("multilabel_metrics.py", 1),
     ("multilabel_intervals.py", 1),
