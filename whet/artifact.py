@@ -46,11 +46,12 @@ def save_model(
     family = family_of(model.config)
     names = family.encoder_names(model.encoder.spec).under("", family.encoder_prefix)
     state = model.state_dict() if weights is None else weights
-    tensors = names.save(_below("encoder.", state)) | family.classifier_names.save(_below("head.", state))
+    head = family.heads[model.task.layout]
+    tensors = names.save(_below("encoder.", state)) | head.names.save(_below("head.", state))
     labels = model.task.output_names
     config = {
         **model.config,
-        "architectures": [family.heads[model.task.layout]],
+        "architectures": [head.architecture],
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
         "problem_type": model.task.problem_type,
@@ -141,15 +142,14 @@ def _read_saved(folder: Path) -> dict[str, Any] | None:
 
 def _foreign_task(checkpoint: Checkpoint, name: str) -> Task:
     problem_type = checkpoint.config.get("problem_type")
-    classes = checkpoint.config.get("architectures") or list(checkpoint.family.heads.values())
-    layouts = {layout for layout, theirs in checkpoint.family.heads.items() if theirs in classes}
     for kind in TASKS.values():
-        task = kind.foreign(problem_type, checkpoint.labels) if kind.layout in layouts else None
+        same = kind.layout == checkpoint.layout
+        task = kind.foreign(problem_type, checkpoint.labels) if same else None
         if task is not None:
             return task
     raise CheckpointError(
-        f"{name} was fine-tuned as {', '.join(map(str, classes))} for '{problem_type}' with "
-        f"{len(checkpoint.labels)} outputs, which whet does not know as a task ({', '.join(TASKS)})."
+        f"{name} was fine-tuned for '{problem_type}' with {len(checkpoint.labels)} outputs, which whet does "
+        f"not know as a task ({', '.join(TASKS)})."
     )
 
 

@@ -200,13 +200,15 @@ def start_model(
     head = layout(encoder.spec, task.n_outputs)
     new = {f"encoder.{name}" for name in ("pooler.weight", "pooler.bias")} if n_new else set()
     notes = [f"New pooler ({n_new} tensors): the checkpoint has none."] if n_new else []
-    rows = _matching_rows(checkpoint.labels, task.output_names)
+    rows = None
+    if checkpoint.layout == task.layout:
+        rows = _matching_rows(checkpoint.labels, task.output_names)
     if rows is None:
         new_linear(head.classifier, encoder.spec.initializer_range, generator)
         new |= {"head.classifier.weight", "head.classifier.bias"}
         why = (
             f"the checkpoint's own knows {len(checkpoint.labels)} other labels ({_shown(checkpoint.labels)})"
-            if checkpoint.labels
+            if checkpoint.layout == task.layout
             else "as expected"
         )
         notes.append(f"New head (2 tensors), {why}.")

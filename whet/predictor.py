@@ -36,7 +36,8 @@ class Predictor:
 
     def logits(self, store: TokenStore, between: Callable[[], None] = lambda: None) -> np.ndarray:
         """(n_texts, n_outputs) float64, in the store's order; where tokens are read one by one, (n_texts,)
-        objects of (n_reads, n_outputs). `between` is called after each pack."""
+        objects of (n_reads, n_outputs), with the encoding's marks of them as further columns. `between` is
+        called after each pack."""
         n_reads = store.ensure().n_reads
         found: np.ndarray = np.empty(len(store), object)
         if n_reads is None:
@@ -47,8 +48,9 @@ class Predictor:
                 found[texts] = rows
             else:
                 parts = np.split(rows, np.cumsum(n_reads[texts])[:-1])
-                for text, part in zip(texts.tolist(), parts, strict=True):
-                    found[text] = part
+                marks = store.marks(texts)
+                for i, (text, part) in enumerate(zip(texts.tolist(), parts, strict=True)):
+                    found[text] = part if marks is None else np.concatenate([part, marks[i]], axis=1)
             between()
 
         self._compute(store, self.model.logits, put)

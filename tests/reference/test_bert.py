@@ -64,7 +64,7 @@ def ours_from(theirs: torch.nn.Module, kernel: attention.AttentionKernel = run_a
     encoder = Encoder(spec, kernel=kernel).double()
     encoder.load_state_dict(family.encoder_names(spec).load(foreign))
     head = PooledHead(spec, N_LABELS).double()
-    head.load_state_dict(family.classifier_names.load(foreign))
+    head.load_state_dict(family.heads["text"].names.load(foreign))
     task = Classification(tuple("abcde"))
     return TextModel(encoder, head, task, None, TextRules(512), config).eval()  # type: ignore[arg-type]
 
@@ -176,7 +176,7 @@ def worst_by_name(theirs: torch.nn.Module, ours: TextModel, gradients: bool = Fa
     family = FAMILIES["bert"]
     table = family.encoder_names(ours.encoder.spec)
     mine = {"bert." + name: value for name, value in table.save(named(ours.encoder)).items()}
-    mine |= family.classifier_names.save(named(ours.head))
+    mine |= family.heads["text"].names.save(named(ours.head))
     expected = named(theirs)
     assert mine.keys() == expected.keys()
     return max(float((mine[name] - expected[name]).abs().max()) for name in expected)

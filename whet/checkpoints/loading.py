@@ -31,7 +31,8 @@ class Checkpoint:
     family: Family
     spec: EncoderSpec
     encoder: Mapping[str, Tensor]  # whole but for the pooler, which many checkpoints lack
-    head: Mapping[str, Tensor]  # the classifier; empty without one
+    layout: str | None  # of the head, a key of the family's heads; None without one
+    head: Mapping[str, Tensor]  # empty without one
     labels: tuple[str, ...]  # of the head, in its order; empty without one
 
 
@@ -47,9 +48,11 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     foreign = _renamed(read_weights(folder), family.encoder_prefix)
     encoder = family.encoder_names(spec).load(foreign)
     _check_encoder(folder, spec, family.encoder_names(spec), foreign, encoder)
-    head = family.classifier_names.load(foreign)
+    layout, head = _head(config, family, foreign)
     labels = _labels(folder, config, head)
-    return Checkpoint(folder, config, family, spec, encoder, head if labels else {}, labels)
+    if not labels:
+        layout, head = None, {}
+    return Checkpoint(folder, config, family, spec, encoder, layout, head, labels)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -162,6 +165,21 @@ def _check_encoder(
             + "\n  ".join(problems[:8])
             + more
         )
+
+
+def _head(
+    config: Mapping[str, Any], family: Family, foreign: Mapping[str, Tensor]
+) -> tuple[str | None, dict[str, Tensor]]:
+    """The layout of the head that is there, and its tensors; by config.json's architectures, else the first
+    whose tensors are there."""
+    written = config.get("architectures") or ()
+    known = [layout for layout, head in family.heads.items() if head.architecture in written]
+    for layout in known or family.heads:
+        names = family.heads[layout].names
+        head = names.load(foreign)
+        if head.keys() == names.rows.keys():
+            return layout, head
+    return None, {}
 
 
 def _labels(folder: Path, config: Mapping[str, Any], head: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -43,17 +43,40 @@ class TokenHead(nn.Module):
     def forward(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
         """-> logits (n_reads, n_outputs) of the tokens that the batch names, in the caller's order. Raises
         ValueError where it names none."""
-        if batch.reads is None:
-            raise ValueError("a head for tokens needs a pack that names the tokens to read")
-        states = encoder(batch).tokens[batch.reads]
+        states = _read(encoder, batch)
         logits: Tensor = self.classifier(self.dropout(states, batch.dropout_keys[batch.reads]))
         return logits
 
 
-Head = PooledHead | TokenHead
+@final
+class SpanHead(nn.Module):
+    """BERT's head for spans: one linear layer on the hidden state of each token, without dropout."""
 
-HEADS: Final[Mapping[str, type[Head]]] = {"text": PooledHead, "token": TokenHead}
+    needs_pooler: ClassVar[bool] = False
+
+    def __init__(self, spec: EncoderSpec, n_outputs: int) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(spec.hidden_size, n_outputs)
+
+    def forward(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
+        """-> logits (n_reads, n_outputs) of the tokens that the batch names, in the caller's order. Raises
+        ValueError where it names none."""
+        logits: Tensor = self.classifier(_read(encoder, batch))
+        return logits
+
+
+Head = PooledHead | TokenHead | SpanHead
+
+HEADS: Final[Mapping[str, type[Head]]] = {"text": PooledHead, "token": TokenHead, "span": SpanHead}
 """By what a task's `layout` is."""
+
+
+def _read(encoder: Encoder, batch: PackedBatch) -> Tensor:
+    """The hidden states of the tokens that the batch names, (n_reads, hidden_size)."""
+    if batch.reads is None:
+        raise ValueError("a head for tokens needs a pack that names the tokens to read")
+    states: Tensor = encoder(batch).tokens[batch.reads]
+    return states
 
 
 def _means(rows: Tensor, owners: Tensor) -> Tensor:

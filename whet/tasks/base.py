@@ -2,7 +2,8 @@
 
 Targets are arrays whose first axis are texts, as `read` gives them: what stands in them is the task's own.
 Logits are float64 (n_texts, n_outputs); of a task whose head reads several tokens of a text, they are an
-(n_texts,) array of objects, (n_reads, n_outputs) float64 each.
+(n_texts,) array of objects, (n_reads, n_outputs) float64 each, with the encoding's marks of these tokens as
+further columns.
 """
 
 from abc import ABC, abstractmethod
@@ -131,8 +132,9 @@ class Task(ABC):
         """How `texts` become tokens."""
         return encoding_of_texts(tokeniser, rules)
 
-    def tensor(self, targets: np.ndarray) -> Tensor:
-        """Labelled targets (n, ...) as `losses` and `weight` take them."""
+    def tensor(self, targets: np.ndarray, marks: Sequence[np.ndarray] | None = None) -> Tensor:
+        """Labelled targets (n, ...) as `losses` and `weight` take them; marks are those of the tokens that
+        are read, of an encoding that has some."""
         return torch.from_numpy(targets)
 
     def is_right(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray | None:

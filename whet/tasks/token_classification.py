@@ -181,7 +181,7 @@ class TokenClassification(Task):
     def encoding(self, tokeniser: Tokeniser, rules: TextRules) -> Encoding:
         return WordWindows(tokeniser, rules.max_length)
 
-    def tensor(self, targets: np.ndarray) -> Tensor:
+    def tensor(self, targets: np.ndarray, marks: Sequence[np.ndarray] | None = None) -> Tensor:
         """(n_words,) int64 of all sentences."""
         return torch.from_numpy(_words(targets))
 

@@ -17,6 +17,7 @@ class Encoded(NamedTuple):
     n_windows: np.ndarray | None = None  # (n_texts,) int64, at least 1; None: one for each text
     windows: np.ndarray | None = None  # (n_windows,) int64, tokens of each window, text by text
     reads: np.ndarray | None = None  # (n_tokens,) bool, which tokens a head reads one by one
+    marks: np.ndarray | None = None  # (n_reads, n_marks) int32, what the task has to know of those
 
 
 def joined(pieces: Sequence[Encoded]) -> Encoded:

@@ -39,8 +39,10 @@ class TokenStore:
         self._first_windows = np.zeros(n_texts, np.int64)
         self.n_windows: np.ndarray | None = None  # (n_texts,) int64; None: one for each text
         self.n_reads: np.ndarray | None = None  # (n_texts,) int64, tokens that a head reads one by one
+        self._first_reads = np.zeros(n_texts, np.int64)
+        self._marks, self._n_marks = _Column(np.int32), 0
         if n_texts > ALL_AT_ONCE:  # nameless files, which a crash cannot leave behind; open as long as this
-            for column in self._tokens:
+            for column in (*self._tokens, self._marks):
                 column.file = tempfile.TemporaryFile()  # noqa: SIM115
 
     def __len__(self) -> int:
@@ -73,6 +75,16 @@ class TokenStore:
             n_windows,
         )
 
+    def marks(self, texts: np.ndarray) -> list[np.ndarray] | None:
+        """What the encoding says of the tokens that are read: (n_reads, n_marks) of each of texts (n,)."""
+        if self._n_marks == 0 or self.n_reads is None:
+            return None
+        firsts, counts = self._first_reads[texts] * self._n_marks, self.n_reads[texts] * self._n_marks
+        return [
+            self._marks.values[first : first + count].reshape(-1, self._n_marks)
+            for first, count in zip(firsts.tolist(), counts.tolist(), strict=True)
+        ]
+
     def _add(self, chosen: np.ndarray) -> None:
         encoded = self._encoding(self._rows(chosen))
         self._starts[chosen] = len(self._tokens[0].values) + np.cumsum(encoded.lengths) - encoded.lengths
@@ -87,6 +99,11 @@ class TokenStore:
                 self.n_reads = np.zeros(len(self), np.int64)
             counts = np.concatenate([[0], np.cumsum(encoded.reads)])
             self.n_reads[chosen] = np.diff(counts[np.concatenate([[0], np.cumsum(encoded.lengths)])])
+            if encoded.marks is not None:
+                self._n_marks = encoded.marks.shape[1]
+                before = len(self._marks.values) // self._n_marks
+                self._first_reads[chosen] = before + np.cumsum(self.n_reads[chosen]) - self.n_reads[chosen]
+                self._marks.append(encoded.marks.ravel())
         if encoded.n_windows is not None and encoded.windows is not None:
             if self.n_windows is None:
                 self.n_windows = np.zeros(len(self), np.int64)

@@ -168,13 +168,15 @@ def accumulate(
 
     Each piece's sum is divided by the weight of the whole step, so where the pieces are cut cannot matter."""
     device = next(model.parameters()).device
-    targets = train.targets[texts]
-    weight = model.task.weight(model.task.tensor(targets))
+    train.store.ensure(texts)
+    targets, marks = train.targets[texts], train.store.marks(texts)
+    weight = model.task.weight(model.task.tensor(targets, marks))
     total = 0.0
     done = 0
     for piece in cut_by_tokens(texts, train.store.lengths, config.tokens_per_pass):
         batch = pack_texts(train.store, piece, dropout=(config.seed, step)).to(device)
-        piece_targets = model.task.tensor(targets[done : done + len(piece)]).to(device)
+        some = slice(done, done + len(piece))
+        piece_targets = model.task.tensor(targets[some], None if marks is None else marks[some]).to(device)
         done += len(piece)
         with computing(precision, device):
             logits = model.logits(batch)

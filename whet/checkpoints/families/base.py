@@ -18,8 +18,21 @@ class Family:
     spec: Callable[[Mapping[str, Any]], EncoderSpec]  # raises CheckpointError
     encoder_names: Callable[[EncoderSpec], NameTable]
     encoder_prefix: str  # what stands before the encoder's names in a model with a head
-    heads: Mapping[str, str]  # what a task's `layout` is -> transformers' class that has it
-    classifier_names: NameTable  # the head's tensors in these classes
+    heads: Mapping[str, "HeadClass"]  # by what a task's `layout` is
+
+
+@final
+@dataclass(frozen=True)
+class HeadClass:
+    """A head as transformers has it."""
+
+    architecture: str  # the class
+    names: NameTable  # the head's tensors in it
+
+
+def one_linear(theirs: str) -> NameTable:
+    """The names of a head that is one linear layer."""
+    return NameTable({f"classifier.{kind}": (f"{theirs}.{kind}",) for kind in ("weight", "bias")})
 
 
 def setting(config: Mapping[str, Any], key: str, kind: type) -> Any:

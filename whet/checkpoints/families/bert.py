@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from whet.checkpoints.families.base import Family, setting
+from whet.checkpoints.families.base import Family, HeadClass, one_linear, setting
 from whet.checkpoints.names import NameTable
 from whet.encoder.network import ACTIVATIONS, EncoderSpec
 from whet.errors import CheckpointError
@@ -72,8 +72,9 @@ FAMILY = Family(
     spec=_spec,
     encoder_names=_names,
     encoder_prefix="bert.",
-    heads={"text": "BertForSequenceClassification", "token": "BertForTokenClassification"},
-    classifier_names=NameTable(
-        {"classifier.weight": ("classifier.weight",), "classifier.bias": ("classifier.bias",)}
-    ),
+    heads={
+        "text": HeadClass("BertForSequenceClassification", one_linear("classifier")),
+        "token": HeadClass("BertForTokenClassification", one_linear("classifier")),
+        "span": HeadClass("BertForQuestionAnswering", one_linear("qa_outputs")),
+    },
 )
