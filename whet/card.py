@@ -52,7 +52,7 @@ def model_card(
         'print(model.predict(["..."]))',
         "```",
         "",
-        f"transformers opens it too: `pipeline('{task.pipeline}', 'FOLDER')`. Logits are the same there,",
+        f"transformers opens it too: `{task.opened_with}`. Logits are the same there,",
         "probabilities those at temperature 1. Decision rules (temperature, thresholds), how texts are cut,",
         "and the checksums of the files stand in `whet.json`.",
         "",

@@ -19,7 +19,7 @@ Cut = Literal["tail", "head", "middle"]
 LongTexts = Literal["cut", "window"]
 Context = Literal["sentence", "document"]
 Precision = Literal["auto", "float32", "bf16", "float64"]
-ChooseBy = Literal["auto", "mcc", "accuracy", "f1", "macro_f1", "pearson", "spearman", "loss"]
+ChooseBy = Literal["auto", "mcc", "accuracy", "f1", "exact", "macro_f1", "pearson", "spearman", "loss"]
 ClassWeights = Literal["none", "balanced"]
 Calibrate = Literal["temperature", "none"]
 Threshold = Literal["none", "f1", "precision"]
@@ -54,7 +54,12 @@ class TrainConfig:
     dropout: float | None = _setting(
         None, "dropout of hidden states; none keeps the checkpoint's own", 0.0, 0.99
     )
-    max_length: int = _setting(256, "tokens of a text (of both texts of a pair), special ones included", 4)
+    max_length: int | None = _setting(
+        None,
+        "tokens of a text (of both texts of a pair), special ones included; none is 256, or 384 for question "
+        "answering",
+        4,
+    )
     cut: Cut = _setting("tail", "which part of a text that is too long is cut away: its tail, head or middle")
     long_texts: LongTexts = _setting(
         "cut",
@@ -64,6 +69,10 @@ class TrainConfig:
     context: Context = _setting(
         "sentence", "document: neighbouring sentences of the document fill the windows of entity tagging"
     )
+    stride: int = _setting(
+        128, "tokens of a long context that neighbouring windows of question answering share", 0
+    )
+    max_answer: int = _setting(30, "tokens of the longest answer that is looked for", 1)
     dev_fraction: float = _setting(
         0.1, "share of the training rows held out as dev where no dev set is given (at most 5,000)", 0.0, 0.9
     )

@@ -82,6 +82,39 @@ class ValuePrediction:
 
 @final
 @dataclass(frozen=True)
+class Answer:
+    """A part of a context that may answer a question."""
+
+    text: str
+    start: int  # first character of the context, a Unicode code point
+    end: int  # last character + 1
+    probability: float  # among the 20 best parts and no answer
+
+
+@final
+@dataclass(frozen=True)
+class AnswerPrediction:
+    """The answer to one question, or none."""
+
+    answer: str  # "" where there is none
+    start: int | None  # in characters of the context; None where there is no answer
+    end: int | None
+    probability: float  # of what was answered
+    no_answer_probability: float
+    answers: tuple[Answer, ...]  # the best parts, best first, also where none of them is given
+
+    def to_json(self) -> dict[str, Any]:
+        """answer, start, end, probability, no_answer_probability, answers."""
+        return asdict(self) | {"answers": [asdict(one) for one in self.answers]}
+
+    def to_row(self) -> dict[str, Any]:
+        """The same, answers as JSON."""
+        found = self.to_json()
+        return found | {"answers": json.dumps(found["answers"], ensure_ascii=False)}
+
+
+@final
+@dataclass(frozen=True)
 class Entity:
     """A part of a text that is the name of something."""
 

@@ -82,7 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     conll(made / "test.conll", sentences(40, 1))
     library.train(
         made / "train.conll", model=encoder, out=made / "run", epochs=12, batch_size=8, min_steps=0,
-        threads=1, learning_rate=5e-3, head_threads=1, learning_rate=5e-3, precision="float32", quiet=True,
+        threads=1, learning_rate=5e-3, head_learning_rate=5e-3, precision="float32", quiet=True,
     )  # fmt: skip
     return made
 

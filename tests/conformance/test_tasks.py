@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ class Entry:
     hf_labels: Callable[[Any, dict[str, list[Any]]], torch.Tensor]  # for transformers' loss, from config
     bad: tuple[tuple[dict[str, Any], str], ...]  # a row's label columns, and what the message says
     coverages: bool = True  # has prediction sets or intervals
-    tags_words: bool = False  # rows are words, and targets are a tag for each
+    shape: Literal["text", "words", "question"] = "text"  # of what stands in a row
 
 
 def _one_label(labels: Sequence[str], _: random.Random) -> dict[str, list[Any]]:
@@ -50,6 +50,20 @@ def _tags(labels: Sequence[str], rng: random.Random) -> dict[str, list[Any]]:
             ["O", "O", "O", *_iob("PER", name), *["O"] * bool(town), *_iob("LOC", town), "O"],
         )
     return {"tokens": tokens, "tags": tags}
+
+
+def _questions(labels: Sequence[str], rng: random.Random) -> dict[str, list[Any]]:
+    """Who it was, who stands behind "by" in the context; two questions to each context."""
+    names = ("Emma Clark", "Ito", "Ana da Silva")
+    contexts, answers = [], []
+    for i, label in enumerate(labels):
+        name = rng.choice(names)
+        context = f"our {label} number {i // 2} by {name} ."
+        contexts.append(context)
+        known = i % 5 > 0  # of the others nobody knows who it was
+        starts = [context.index(name)] if known else []
+        answers.append({"text": [name] * known, "answer_start": starts})
+    return {"question": [f"by {label} ?" for label in labels], "context": contexts, "answers": answers}
 
 
 def _iob(kind: str, words: list[str]) -> list[str]:
@@ -84,14 +98,26 @@ TASKS = {
             ),
         ),
         coverages=False,
-        tags_words=True,
+        shape="words",
+    ),
+    "question-answering": Entry(
+        _questions,
+        lambda model, columns: torch.tensor([]),
+        (
+            (
+                {"question": "by?", "context": "by us", "answers": {"text": ["us"], "answer_start": [1, 2]}},
+                "bad.jsonl:2: ",
+            ),
+        ),
+        coverages=False,
+        shape="question",
     ),
 }
 
 
 def _write(path: Path, entry: Entry, texts: list[Any], columns: dict[str, list[Any]]) -> Path:
     """A file of these rows, in a format that can hold them."""
-    if not entry.tags_words:
+    if entry.shape == "text":
         return house.write_csv(path.with_suffix(".csv"), {"text": texts, **columns})
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     file = path.with_suffix(".jsonl")
@@ -127,8 +153,10 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     for split, count, seed in (("train", N_TRAIN, 0), ("test", N_TEST, 50)):
         texts, labels = house.sentences(count, seed)
         columns = entry.targets(labels, rng)
-        if entry.tags_words:
+        if entry.shape == "words":
             texts = columns["tokens"]
+        if entry.shape == "question":
+            texts = list(zip(columns["question"], columns["context"], strict=True))
         files[split] = _write(folder / split, entry, texts, columns)
     encoder = house.make_checkpoint(folder / "tiny")
     whet.train(
@@ -211,17 +239,21 @@ def test_transformers_opens_the_model_and_computes_the_same_logits_and_loss(trai
     import whet as library
 
     folder = trained.run / "model"
-    tags_words = trained.entry.tags_words
-    kind = "TokenClassification" if tags_words else "SequenceClassification"
-    opened = getattr(transformers, f"AutoModelFor{kind}").from_pretrained
+    shape = trained.entry.shape
+    opened = getattr(transformers, CLASSES[shape]).from_pretrained
     theirs, report = opened(folder, dtype=torch.float64, output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     tokeniser = transformers.AutoTokenizer.from_pretrained(folder)
-    encoded = tokeniser(trained.texts, return_tensors="pt", padding=True, is_split_into_words=tags_words)
+    if shape == "question":
+        _check_spans(trained, theirs.eval(), tokeniser, library.load(folder, precision="float64").module)
+        return
+    encoded = tokeniser(
+        trained.texts, return_tensors="pt", padding=True, is_split_into_words=shape == "words"
+    )
     labels = trained.entry.hf_labels(theirs, trained.columns)
     firsts = None
-    if tags_words:
+    if shape == "words":
         firsts = torch.tensor([_first_tokens(encoded.word_ids(i)) for i in range(len(trained.texts))])
         labels = torch.full(firsts.shape, -100).masked_scatter(firsts, labels)
     ours = library.load(folder, precision="float64").module
@@ -229,11 +261,47 @@ def test_transformers_opens_the_model_and_computes_the_same_logits_and_loss(trai
     wanted = labels if scaled is None else torch.from_numpy(scaled.scaled(labels.numpy()))
     with torch.no_grad():
         output = theirs.eval()(**encoded, labels=wanted)
-        found = ours(trained.texts, trained.columns["tags"] if tags_words else labels)
+        found = ours(trained.texts, trained.columns["tags"] if shape == "words" else labels)
     logits = output.logits if firsts is None else output.logits[firsts]
     np.testing.assert_allclose(found.logits, logits, atol=1e-10)
     assert float(found.loss) == pytest.approx(float(output.loss), abs=1e-10)
     assert theirs.config.problem_type == trained.task.problem_type
+
+
+CLASSES = {
+    "text": "AutoModelForSequenceClassification",
+    "words": "AutoModelForTokenClassification",
+    "question": "AutoModelForQuestionAnswering",
+}
+
+
+def _check_spans(trained: Trained, theirs: Any, tokeniser: Any, ours: Any) -> None:
+    """Question by question, since transformers' loss sees padding; answers placed by its char_to_token."""
+    logits, losses, targets = [], [], []
+    for (question, context), answer in zip(trained.texts, trained.columns["answers"], strict=True):
+        encoded = tokeniser(question, context, return_tensors="pt")
+        first = last = 0
+        for start, text in zip(answer["answer_start"], answer["text"], strict=True):
+            first, last = (encoded.char_to_token(0, at, 1) for at in (start, start + len(text) - 1))
+        with torch.no_grad():
+            output = theirs(
+                **encoded, start_positions=torch.tensor([first]), end_positions=torch.tensor([last])
+            )
+        logits.append(torch.stack([output.start_logits[0], output.end_logits[0]], 1))
+        losses.append(float(output.loss))
+        targets.append([len(logits[-1]), first, last])
+    with torch.no_grad():
+        found = ours(trained.texts, torch.tensor(targets))
+    np.testing.assert_allclose(found.logits, torch.cat(logits), atol=1e-10)
+    assert float(found.loss) == pytest.approx(np.mean(losses), abs=1e-10)
+    store = ours._store(trained.texts).ensure()
+    rows = np.arange(len(trained.texts))
+    table = {name: list(values) for name, values in trained.columns.items()}
+    from whet.data.columns import infer_columns
+    from whet.data.readers import read_table
+
+    read = trained.task.read(read_table(table), infer_columns(read_table(table)))
+    assert trained.task.tensor(read, store.marks(rows)).tolist() == targets
 
 
 def _first_tokens(words: list[int | None]) -> list[bool]:
@@ -253,8 +321,8 @@ def test_every_kind_of_bad_row_is_named(trained, whet, tmp_path):
 
 def test_rows_without_target_are_counted_and_left_out(trained, whet, tmp_path):
     columns = {name: list(values) for name, values in trained.columns.items()}
-    missing = "tags" if trained.entry.tags_words else next(iter(columns))
-    columns[missing][0] = None if trained.entry.tags_words else ""
+    missing = {"words": "tags", "question": "answers"}.get(trained.entry.shape, next(iter(columns)))
+    columns[missing][0] = "" if trained.entry.shape == "text" else None
     file = _write(tmp_path / "some", trained.entry, trained.texts, columns)
     found = json.loads(whet("eval", trained.run, file, "--json").ok().out)
     assert (found["rows"], found["unlabelled_rows"]) == (N_TEST - 1, 1)

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whet.data.question_columns import TASK as QUESTIONS
+from whet.data.question_columns import question_columns
 from whet.data.table import Columns, Table, as_text, describe, is_text
 from whet.data.token_columns import TASK as TOKENS
 from whet.data.token_columns import token_columns
@@ -25,7 +27,7 @@ TASKS = (
     "question-answering",
     "masked-lm",
 )
-BUILT = ("classification", "regression", "token-classification")
+BUILT = ("classification", "regression", "token-classification", "question-answering")
 
 # In the order they are looked for; compared without case, spaces, "_" and "-".
 PAIR_NAMES = (
@@ -84,9 +86,11 @@ def infer_columns(
         found = token_columns(table, text, label, task == TOKENS, need_label)
         if found is not None:
             return found
+    if task in (None, QUESTIONS) and (label is None or task == QUESTIONS):
+        found = question_columns(table, text, pair, task == QUESTIONS, need_label)
+        if found is not None:
+            return found
     notes: list[str] = []
-    if task is None and need_label:
-        _refuse_other_tasks(table, text, label)
     asked = label is not None
     label = label or _usual(table, LABEL_NAMES, taken=(text, pair))
     text, pair = _texts(table, text, pair, label, notes)
@@ -146,12 +150,6 @@ def _key(name: str) -> str:
 def _usual(table: Table, usual: Sequence[str], taken: Sequence[str | None] = ()) -> str | None:
     by_key = {_key(name): name for name in reversed(table.names) if name not in taken}
     return next((by_key[_key(name)] for name in usual if _key(name) in by_key), None)
-
-
-def _refuse_other_tasks(table: Table, text: str | None, label: str | None) -> None:
-    keys = {_key(name) for name in table.names}
-    if text is None and {"question", "context"} <= keys and label is None:
-        _check_built(table, "question-answering", "it has question and context columns")
 
 
 def _is_list(table: Table, name: str) -> bool:

@@ -94,16 +94,6 @@ def _checked(place: str, value: object) -> dict[str, object]:
             f"{place}: {found} stands here, where a JSON object is expected. "
             f'Write it as in {{"text": "...", "label": "..."}}.'
         )
-    articles = value.get("data")
-    if (
-        isinstance(articles, list)
-        and articles
-        and isinstance(articles[0], dict)
-        and "paragraphs" in articles[0]
-    ):
-        raise DataError(
-            f"{place}: this looks like SQuAD, but question-answering is not built yet. Name another file."
-        )
     return value
 
 

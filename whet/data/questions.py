@@ -88,6 +88,11 @@ def question_table(
     return clean, sorted(problems, key=lambda problem: problem.row)
 
 
+def answer_column(table: Table) -> str | None:
+    """The column that holds the answers."""
+    return _named(table, ANSWER_NAMES)
+
+
 def article_units(table: Table) -> NDArray[np.int64]:
     """The article of each question of a `question_table`, as a number: (n,), for intervals.
 

@@ -20,6 +20,7 @@ from whet.data.jsonlines import json_array_batches, json_line_batches, pipe_batc
 from whet.data.lines import FORMATS, Lines, refuse_binary
 from whet.data.memory import is_frame, table_of_frame, table_of_lists
 from whet.data.spool import Spool
+from whet.data.squad import looks_like_squad, squad_batches
 from whet.data.table import Table
 from whet.data.values import join
 from whet.errors import DataError
@@ -217,6 +218,8 @@ def _opened(
                 batches = csv_batches(lines, head, n_rows)
             elif kind == "tsv":
                 batches = tsv_batches(lines, n_rows)
+            elif kind == "squad":
+                batches = squad_batches(lines, n_rows)
             elif kind == "conll":
                 batches = conll_batches(lines, head, n_rows)
             elif kind == "array":
@@ -237,7 +240,7 @@ def _resumed(head: bytes, file: IO[bytes]) -> Callable[[int], bytes]:
 
 
 def _format(path: Path, source: str, head: bytes) -> str:
-    """csv, tsv, conll, json, array or parquet; an error says what a file of none of these looks like."""
+    """csv, tsv, conll, squad, json, array or parquet; an error says what files of these look like."""
     suffix = path.suffix.lower()
     if not head:
         raise DataError(f"{source}: the file is empty. Put rows into it, or name another file.")
@@ -249,6 +252,8 @@ def _format(path: Path, source: str, head: bytes) -> str:
     if suffix not in KNOWN and head.startswith(b"PAR1"):
         return "parquet"
     refuse_binary(source, head)
+    if looks_like_squad(head):
+        return "squad"
     begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if suffix in (".csv", ".tsv"):
         return suffix[1:]

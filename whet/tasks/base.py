@@ -33,6 +33,8 @@ class Task(ABC):
     layout: ClassVar[str]  # which of a family's heads it needs, a key of `Family.heads`
     problem_type: ClassVar[str | None]  # what config.json calls it
     pipeline: ClassVar[str]  # what transformers calls it
+    opened_with: ClassVar[str]  # how transformers opens a saved folder
+    usual_length: ClassVar[int] = 256  # max_length where nobody says another
     figures: ClassVar[Mapping[str, str]]  # of `metrics` that are one number: key -> what people read
     headlines: ClassVar[tuple[str, ...]]  # keys that a progress line and a short table show, the first first
     loss: ClassVar[str]  # key of the loss among them
@@ -106,8 +108,9 @@ class Task(ABC):
     def parse(self, labels: Any, n_texts: int) -> Tensor:
         """Targets from what a user's own loop passes. Raises ValueError for what does not fit."""
 
+    @classmethod
     def texts(
-        self, table: Table, columns: Columns, rules: TextRules, rows: np.ndarray | None = None
+        cls, table: Table, columns: Columns, rules: TextRules, rows: np.ndarray | None = None
     ) -> Sequence[Any]:
         """What stands in some rows (n,) int64 of a table, None is all, as `encoding` reads it; it has
         `some(indices)` for several at once. Raises DataError for columns that are not there."""
@@ -128,7 +131,8 @@ class Task(ABC):
             raise DataError(f"text {index}: this model reads {kind}, and this is {len(row)} of them.")
         return tuple(row)
 
-    def encoding(self, tokeniser: Tokeniser, rules: TextRules) -> Encoding:
+    @classmethod
+    def encoding(cls, tokeniser: Tokeniser, rules: TextRules) -> Encoding:
         """How `texts` become tokens."""
         return encoding_of_texts(tokeniser, rules)
 

@@ -40,6 +40,7 @@ class Classification(Task):
     layout: ClassVar[str] = "text"
     problem_type: ClassVar[str | None] = "single_label_classification"
     pipeline: ClassVar[str] = "text-classification"
+    opened_with: ClassVar[str] = "pipeline('text-classification', 'FOLDER')"
     figures: ClassVar[Mapping[str, str]] = {
         "accuracy": "accuracy",
         "macro_precision": "macro precision",

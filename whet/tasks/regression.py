@@ -42,6 +42,7 @@ class Regression(Task):
     layout: ClassVar[str] = "text"
     problem_type: ClassVar[str | None] = "regression"
     pipeline: ClassVar[str] = "text-classification"
+    opened_with: ClassVar[str] = "pipeline('text-classification', 'FOLDER')"
     figures: ClassVar[Mapping[str, str]] = {
         "pearson": "Pearson",
         "spearman": "Spearman",

@@ -68,6 +68,7 @@ class TokenClassification(Task):
     layout: ClassVar[str] = "token"
     problem_type: ClassVar[str | None] = None
     pipeline: ClassVar[str] = "token-classification"
+    opened_with: ClassVar[str] = "pipeline('token-classification', 'FOLDER')"
     figures: ClassVar[Mapping[str, str]] = {
         "precision": "precision",
         "recall": "recall",
@@ -161,8 +162,9 @@ class TokenClassification(Task):
         place = {kind: 1 + i for i, kind in enumerate(self.types)}
         return np.array([0 if (kind := _kind(tag)) is None else place[kind] for tag in self.tags], np.int64)
 
+    @classmethod
     def texts(
-        self, table: Table, columns: Columns, rules: TextRules, rows: np.ndarray | None = None
+        cls, table: Table, columns: Columns, rules: TextRules, rows: np.ndarray | None = None
     ) -> Sequence[Sentence]:
         context = rules.max_length if rules.context == "document" else 0
         return Sentences(table, columns.text, rows, context)
@@ -178,7 +180,8 @@ class TokenClassification(Task):
             f"{type(value).__name__}."
         )
 
-    def encoding(self, tokeniser: Tokeniser, rules: TextRules) -> Encoding:
+    @classmethod
+    def encoding(cls, tokeniser: Tokeniser, rules: TextRules) -> Encoding:
         return WordWindows(tokeniser, rules.max_length)
 
     def tensor(self, targets: np.ndarray, marks: Sequence[np.ndarray] | None = None) -> Tensor:

@@ -15,6 +15,7 @@ class TextRules:
     cut: Cut = "tail"
     long_texts: LongTexts = "cut"
     context: Context = "sentence"
+    stride: int = 128
     text_column: str | None = None  # what the columns were called in training; None where that is unknown
     pair_column: str | None = None
     label_column: str | None = None

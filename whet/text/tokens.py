@@ -113,6 +113,11 @@ class Tokeniser:
         """The ids of texts without special tokens."""
         return [found.ids for found in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
 
+    def with_offsets(self, texts: Sequence[str]) -> list[tuple[list[int], np.ndarray]]:
+        """The same of texts, each with its tokens' first character and last + 1, (n_tokens, 2) int32."""
+        found = self.backend.encode_batch(texts, add_special_tokens=False)
+        return [(one.ids, np.array(one.offsets, np.int32).reshape(-1, 2)) for one in found]
+
     def words(self, rows: Sequence[Sequence[str]]) -> tuple[list[list[int]], list[list[int | None]]]:
         """Of rows of words: ids without special tokens, and the word that each is a part of."""
         found = self.backend.encode_batch(rows, is_pretokenized=True, add_special_tokens=False)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from whet.checkpoints.families import family_of
 from whet.checkpoints.loading import read_config
@@ -26,11 +25,10 @@ from whet.data.table import Table
 from whet.data.validation import cut_finding, label_findings, text_findings
 from whet.errors import CheckpointError, DataError
 from whet.tasks import TASKS
-from whet.text.encoding import Encoded, joined
+from whet.text.encoding import joined
 from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
 from whet.text.validation import row_finding, tokeniser_findings, unknown_findings
-from whet.text.whole import encoding_of_texts
 from whet.training.data import Named, TrainingData
 
 SAMPLE = 20_000  # rows that become tokens where there are more
@@ -200,17 +198,24 @@ def _model_findings(
     except CheckpointError as error:
         yield _error("model", error, model)
         return
-    if config.max_length > positions:
-        message = f"max_length={config.max_length}: this encoder has {positions} positions."
+    kind = TASKS[columns.task]
+    max_length = config.max_length or min(kind.usual_length, positions)
+    if max_length > positions:
+        message = f"max_length={max_length}: this encoder has {positions} positions."
         yield Finding("error", "model", message, f"Choose 4 to {positions}.", model)
         return
     yield from tokeniser_findings(tokeniser, described, model)
+    rules = TextRules(max_length, config.cut, config.long_texts, config.context, config.stride)
     for one in parts:
         rows = np.arange(len(one))
         if len(one) > SAMPLE:
             rows = np.sort(np.random.default_rng(0).choice(len(one), SAMPLE, replace=False))
-        encoded = _encoded(one, rows, tokeniser, config)
-        yield from cut_finding(one, rows, encoded.kept, encoded.full_lengths, config.max_length, config.cut)
+        texts: Any = kind.texts(one.table, columns, rules, rows)
+        encoding = kind.encoding(tokeniser, rules)
+        starts = range(0, max(len(rows), 1), _SLICE)
+        slices = (np.arange(start, min(start + _SLICE, len(rows))) for start in starts)
+        encoded = joined([encoding(texts.some(some)) for some in slices])
+        yield from cut_finding(one, rows, encoded.kept, encoded.full_lengths, max_length, config.cut)
         yield from unknown_findings(one, rows, encoded, tokeniser)
     train = parts[0]
     labelled = np.arange(0) if train.labels is None else np.flatnonzero(train.labels.is_valid().to_numpy())
@@ -219,14 +224,4 @@ def _model_findings(
             names = label_names([train.table], columns.label)
         except DataError:  # told already
             return
-        yield row_finding(train, int(labelled[0]), tokeniser, names, config.max_length, config.cut)
-
-
-def _encoded(one: Part, rows: Any, tokeniser: Tokeniser, config: TrainConfig) -> Encoded:
-    pieces = []
-    encoding = encoding_of_texts(tokeniser, TextRules(config.max_length, config.cut, config.long_texts))
-    for start in range(0, len(rows), _SLICE):
-        chosen = pa.array(rows[start : start + _SLICE])
-        texts = zip(*(column.take(chosen).to_pylist() for column in one.texts), strict=True)
-        pieces.append(encoding(list(texts)))
-    return joined(pieces)
+        yield row_finding(train, int(labelled[0]), tokeniser, names, max_length, config.cut)

@@ -104,11 +104,13 @@ def prepare(request: Request, say: Say) -> Prepared:
             f"{checkpoint.spec.vocab_size}; they do not belong together."
         )
     columns = data.columns
+    usual = min(data.task.usual_length, checkpoint.spec.max_positions)
     rules = TextRules(
-        config.max_length,
+        config.max_length or usual,
         config.cut,
         config.long_texts,
         config.context,
+        config.stride,
         columns.text,
         columns.pair,
         columns.label,

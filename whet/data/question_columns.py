@@ -1,0 +1,35 @@
+"""Which columns hold questions, contexts and answers."""
+
+import pyarrow.compute as pc
+
+from whet.data.questions import ANSWER_NAMES, answer_column
+from whet.data.table import Columns, Table
+from whet.data.wording import listed
+from whet.errors import DataError
+
+TASK = "question-answering"
+
+
+def question_columns(
+    table: Table, text: str | None, pair: str | None, asked: bool, need_label: bool
+) -> Columns | None:
+    """The columns of question answering, or None where the table is of another task.
+
+    asked: it is of this one. Raises DataError then for what cannot be told."""
+    by_key = {name.casefold(): name for name in reversed(table.names)}
+    question, context = text or by_key.get("question"), pair or by_key.get("context")
+    answers = answer_column(table)
+    if question is None or context is None or (need_label and answers is None):
+        if not asked:
+            return None
+        raise DataError(
+            f"{table.source}: which columns hold the questions, their contexts and the answers? 'question', "
+            f"'context' and {' or '.join(map(repr, ANSWER_NAMES))} are looked for. Name the first two with "
+            f"--text and --pair; the columns are: {listed(table.names)}."
+        )
+    why = "as asked" if asked else f"because there are '{question}', '{context}' and '{answers}'"
+    title = by_key.get("title")
+    has_titles = title is not None and pc.count_distinct(table.strings(title)).as_py() > 1
+    return Columns(
+        TASK, question, context, answers, (f"task: {TASK}, {why}",), title if has_titles else context
+    )
