@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from whet.api import Run, listening, load, train
+from whet.api import Run, listening, load, several, train
 from whet.checkpoints.loading import open_checkpoint
 from whet.checkpoints.locate import locate
 from whet.data.glue import BY_NAME, DIAGNOSTIC, FROM_MNLI, SUBMISSIONS, named_tasks
@@ -65,6 +65,7 @@ def glue(
     asked = tasks.replace(",", " ").split() if isinstance(tasks, str) else tasks
     names = None if asked is None else named_tasks(asked)
     check_settings(settings, names)
+    several(seeds, None)
     options = {
         "model": None if model is None else os.fspath(model),
         "seeds": seeds,
@@ -227,7 +228,10 @@ class _Suite:
         return train(path, **plain, **options)
 
     def _evaluate(self, run: Path, files: TaskFiles, dev: Path) -> Mapping[str, Any]:
-        return self._load(run).evaluate(os.fspath(dev), **files.task.names).metrics
+        evaluation = self._load(run).evaluate(os.fspath(dev), **files.task.names)
+        for note in evaluation.notes:
+            self._say(note)
+        return evaluation.metrics
 
     def _diagnose(self, model: Model, asked: Diagnostic, submissions: list[str]) -> dict[str, Any]:
         """The answers to the diagnostic set and, where its labels are given, their correlation."""

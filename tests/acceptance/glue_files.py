@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.acceptance import house
 
-MNLI = "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse"
+MNLI = """index promptID pairID genre
+    sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse"""
 ROWS = {"train": 48, "dev": 16, "test": 9}
 NLI = ("entailment", "neutral", "contradiction")
 
@@ -46,7 +47,9 @@ def _cola(split: str, first: list[str], second: list[str]) -> Files:
     labels = _labels(len(first), ("0", "1"))
     if split == "test":
         return _numbered(split, ["sentence"], [first])
-    return {f"{split}.tsv": [["gj04", y, "" if y == "1" else "*", t] for t, y in zip(first, labels, strict=True)]}
+    return {
+        f"{split}.tsv": [["gj04", y, "" if y == "1" else "*", t] for t, y in zip(first, labels, strict=True)]
+    }
 
 
 def _sst(split: str, first: list[str], second: list[str]) -> Files:
@@ -74,7 +77,9 @@ def _sts(split: str, first: list[str], second: list[str]) -> Files:
 def _qqp(split: str, first: list[str], second: list[str]) -> Files:
     ids = [str(i) for i in range(len(first))]
     if split == "test":
-        return {"test.tsv": [["id", "question1", "question2"], *map(list, zip(ids, first, second, strict=True))]}
+        return {
+            "test.tsv": [["id", "question1", "question2"], *map(list, zip(ids, first, second, strict=True))]
+        }
     labels = _labels(len(first), ("0", "1"))
     rows = [[i, i + "1", i + "2", a, b, y] for i, a, b, y in zip(ids, first, second, labels, strict=True)]
     return {f"{split}.tsv": [["id", "qid1", "qid2", "question1", "question2", "is_duplicate"], *rows]}
@@ -83,7 +88,12 @@ def _qqp(split: str, first: list[str], second: list[str]) -> Files:
 def _mnli(split: str, first: list[str], second: list[str]) -> Files:
     names = [*MNLI.split()[1:], "sentence1", "sentence2"]
     n = len(first)
-    plain = [["31193"] * n, ["31193n"] * n, ["government"] * n, *([f"( ( {t} ) . )" for t in first] for _ in range(4))]
+    plain = [
+        ["31193"] * n,
+        ["31193n"] * n,
+        ["government"] * n,
+        *([f"( ( {t} ) . )" for t in first] for _ in range(4)),
+    ]
     labels = _labels(n, NLI)
     files: Files = {}
     for part in ("",) if split == "train" else ("_matched", "_mismatched"):

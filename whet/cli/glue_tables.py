@@ -8,7 +8,7 @@ from rich.table import Table
 from whet.cli.tables import console, plain_table
 from whet.data.glue import BY_NAME, SUBMISSIONS
 from whet.glue_scores import WITHOUT
-from whet.glue_suite import GlueResults
+from whet.glue_suite import SOURCE, GlueResults
 from whet.tasks import TASKS
 from whet.training.listeners import clock
 
@@ -34,7 +34,7 @@ def print_glue(results: GlueResults) -> None:
 
 def _table(record: Mapping[str, Any]) -> Table:
     tasks, absent = record["tasks"], record["absent"]
-    has_seeds = any(figure["sd"] is not None for one in tasks.values() for figure in one.get("figures", ()))
+    has_seeds = _has_seeds(tasks)
     spread = "sd" if has_seeds else "95% interval"
     table = plain_table("task", "figure", "mean" if has_seeds else "score", spread, "train", "dev", "time")
     for name in BY_NAME:
@@ -49,6 +49,10 @@ def _table(record: Mapping[str, Any]) -> Table:
         elif name in absent:
             table.add_row(name, "absent", *("-" * 5))
     return table
+
+
+def _has_seeds(tasks: Mapping[str, Any]) -> bool:
+    return any(len(figure["values"]) > 1 for one in tasks.values() for figure in one.get("figures", ()))
 
 
 def _title(name: str, figure: Mapping[str, Any]) -> str:
@@ -101,9 +105,10 @@ def _caveats(record: Mapping[str, Any]) -> list[str]:
             f"{WITHOUT}: dev is adversarial to train (its sentences come back with the other label), so what "
             f"is learnt misleads; always saying the commonest label gives {100 * share:.1f}, the bar to pass."
         )
+    transferred = [name for name, one in tasks.items() if one["started_from"] == SOURCE]
+    if transferred:
+        lines.append(f"Started from the model of {SOURCE}, with new heads: {', '.join(transferred)}.")
     for name, one in tasks.items():
-        if one["started_from"] in BY_NAME:
-            lines.append(f"{name}: started from the model of {one['started_from']}, with a new head.")
         if one["failed_seeds"]:
             lines.append(f"{name}: without the seeds that failed: {', '.join(one['failed_seeds'])}.")
         if "diagnostic" in one:
@@ -122,6 +127,8 @@ def _submission_lines(results: GlueResults) -> list[str]:
         return ["No submission: no task that finished has a test file."]
     n = len(found["files"])
     line = f"Submission: {results.folder / 'submission.zip'}, {n} of {len(SUBMISSIONS)} files."
+    if _has_seeds(results.record["tasks"]):
+        line += " Each is of the model that held-out rows chose from the seeds."
     if found["missing"]:
         line += (
             f" The leaderboard takes a zip of all {len(SUBMISSIONS)} and no less; missing: "
