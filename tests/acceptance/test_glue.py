@@ -360,7 +360,10 @@ def test_broken_rows_of_qqp_are_left_out_and_counted(whet, data, encoder, tmp_pa
     first, second = lines[5].rsplit("\t", 1)
     lines[5:6] = [first, f"\t{second}\t0"]
     train.write_text("\n".join(lines) + "\n")
+    _change(tmp_path / "g/QQP/test.tsv", lambda lines: [lines[0], *lines[:0:-1]])
     outcome = whet("glue", tmp_path / "g", "--model", encoder, *house.FAST, "--out", "out").ok()
+    found = rows_of(Path("out/submission/QQP.tsv"))[1:]
+    assert [row[0] for row in found] == [str(i) for i in reversed(range(9))]  # the file's own
     assert "2 lines left out that hold no whole row of QQP" in outcome.err
     assert "47 training rows" in outcome.err
     test = tmp_path / "g/QQP/test.tsv"
