@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from whet.config import make_config
+from whet.config import SETTINGS, make_config
 from whet.data.glue import BY_NAME
 from whet.errors import ConfigError, RunError
 from whet.runs import free_path, newest_path
@@ -69,8 +69,7 @@ def go_on(out: str | None, given: Mapping[str, Any]) -> tuple[Path, dict[str, An
         raise RunError(f"--resume: there is no runs/{_STEM} here. Name the folder with --out.")
     record = _read(path)
     begun = dict(record["options"])
-    names = ("model", "seeds", "transfer")
-    config = make_config({name: value for name, value in begun.items() if name not in names})
+    config = make_config({name: value for name, value in begun.items() if name in SETTINGS})
     begun = {"model": "mini", "seeds": 1, "transfer": None} | asdict(config) | begun
     differing = [
         f"{name}: it has {begun[name]!r}, now {value!r}"

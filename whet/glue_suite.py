@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from whet.api import Run, listening, load, several, train
-from whet.checkpoints.loading import open_checkpoint
-from whet.checkpoints.locate import locate
+from whet.api import Run, listening, load, load_encoder, several, train
+from whet.config import SETTINGS, make_config
 from whet.data.glue import BY_NAME, DIAGNOSTIC, FROM_MNLI, SUBMISSIONS, named_tasks
 from whet.data.glue_folder import Diagnostic, TaskFiles, check_files, find_diagnostic, find_tasks
+from whet.encoder.device import resolve_device, resolve_precision
 from whet.errors import DataError, RunError, UsageError, WhetError
 from whet.files import write_json
 from whet.glue_record import GLUE_JSON, begin, check_settings, go_on
@@ -129,7 +129,7 @@ class _Suite:
             self._check_transfer(ahead, finished)
             ahead.sort(key=lambda name: name != SOURCE)
         if ahead:
-            open_checkpoint(locate(self._options.get("model", "mini")).folder)
+            self._check_machine()
             check_files([self._found[name] for name in ahead], self._diagnostic if SOURCE in ahead else None)
         waiting = {name: {"status": "waiting"} for name in ahead}
         order = [name for name in BY_NAME if name in {*ahead, *finished}]
@@ -157,7 +157,8 @@ class _Suite:
                     self._tasks[name] = self._one(self._found[name])
                 except WhetError as error:
                     self._tasks[name] = {"status": "failed", "message": str(error)}
-                    self._say(f"{name} failed, the others go on. {error}")
+                    others = ", the others go on" if number < len(self._ahead) else ""
+                    self._say(f"{name} failed{others}. {error}")
                 self._write("running")
         except BaseException:
             self._write("stopped")
@@ -270,6 +271,13 @@ class _Suite:
 
     def _starts_from_source(self, name: str) -> bool:
         return bool(self._options.get("transfer")) and name in FROM_MNLI
+
+    def _check_machine(self) -> None:
+        """Raises now what every task would raise: of the model, its longest text, device and precision."""
+        options = {name: value for name, value in self._options.items() if name in SETTINGS}
+        config = make_config(options)
+        resolve_precision(config.precision, resolve_device(config.device))
+        load_encoder(self._options.get("model", "mini"), max_length=config.max_length)
 
     def _check_transfer(self, ahead: Sequence[str], finished: set[str]) -> None:
         if SOURCE not in ahead and SOURCE not in finished:

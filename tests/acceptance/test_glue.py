@@ -252,8 +252,8 @@ def test_what_is_printed_of_one_seed_and_of_absent_tasks(whet, data, encoder, tm
     mean = np.mean([record["tasks"][task]["score"] for task in ("CoLA", "WNLI")])
     assert f"GLUE average: {100 * mean:.1f} over 2 of 9 tasks (CoLA, WNLI)." in outcome.out
     assert "compares with no published one" in outcome.out
-    assert "QNLI (qnli has no train.tsv)" in outcome.out
-    assert "MNLI (there is no folder MNLI)" in outcome.out
+    assert "QNLI (no train.tsv in qnli)" in outcome.out
+    assert "MNLI (no folder MNLI)" in outcome.out
     labels = [row[3] for row in rows_of(data / "WNLI/dev.tsv")[1:]]
     share = 100 * max(labels.count("0"), labels.count("1")) / len(labels)
     assert f"always saying the commonest label gives {share:.1f}" in outcome.out
@@ -387,6 +387,9 @@ def test_broken_rows_of_qqp_are_left_out_and_counted(whet, data, encoder, tmp_pa
         (("DIR", "--set", "choose_by=mcc"), 1, ("choose_by=mcc", "sts-b", "pearson")),
         (("DIR", "--set", "epoch=1"), 1, ("no setting 'epoch'", "epochs")),
         (("DIR", "--seeds", "0"), 1, ("seeds=0",)),
+        (("DIR", "--max-length", "2000"), 1, ("max_length=2000", "512")),
+        (("DIR", "--device", "cuda:9"), 1, ("cuda:9",)),
+        (("DIR/CoLA/train.tsv",), 1, ("it is no folder", "cola, sst-2")),
         (("DIR", "--model", "./none"), 1, ("./none",)),
         (("DIR", "--resume", "--out", "none"), 1, ("none", "glue.json")),
         (("DIR", "--resume"), 1, ("no runs/glue", "--out")),
@@ -419,7 +422,7 @@ def test_broken_files_are_told_before_anything_is_trained_all_at_once(whet, data
     assert len(message.splitlines()) == 3
     assert not Path("out").exists()
     (tmp_path / "g/RTE/train.tsv").unlink()
-    whet("glue", tmp_path / "g", "--tasks", "rte,cola").refused("RTE has no train.tsv", "--tasks")
+    whet("glue", tmp_path / "g", "--tasks", "rte,cola").refused("RTE: no train.tsv in RTE", "--tasks")
 
 
 def _change(path: Path, change: Any) -> None:
@@ -468,7 +471,7 @@ def test_python_raises_and_returns(data, encoder):
 def test_the_published_folder(shared_data, whet):
     """What is there of GLUE: each file is read, and what is absent is told."""
     whet("glue", shared_data / "glue", "--tasks", "qnli,mnli").refused(
-        "QNLI has no train.tsv", "no folder MNLI"
+        "QNLI: no train.tsv in QNLI", "no folder MNLI"
     )
     from whet.data.glue_folder import check_files, find_diagnostic, find_tasks
 

@@ -44,11 +44,12 @@ class Diagnostic:
 def find_tasks(folder: Path) -> dict[str, TaskFiles]:
     """All nine, with their files or with what is missing. Raises DataError for what is no GLUE folder."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder. Name the one that holds {_some()}.")
+        what = "it is no folder" if folder.exists() else "there is no such folder"
+        raise DataError(f"{folder}: {what}. Name the one that holds {_some()}.")
     folders = _folders(folder)
     if not set(folders) & set(BY_NAME):
         beside = sorted(path.name for path in folder.iterdir())
-        is_one = any(name.startswith(("train", "dev", "test")) for name in beside)
+        is_one = bool({"train.tsv", "dev.tsv", "test.tsv", "dev_matched.tsv"} & set(beside))
         advice = "This looks like one task: name the folder above it" if is_one else "Name GLUE's folder"
         raise DataError(
             f"{folder}: this is no GLUE folder: it holds none of {_some()}, but "
@@ -121,11 +122,11 @@ def _check_labels(table: Table, label: str, labels: Sequence[str]) -> None:
 
 def _files(task: GlueTask, place: Path | None, folder: Path) -> TaskFiles:
     if place is None:
-        return TaskFiles(task, folder, (), {}, f"there is no folder {task.name}")
+        return TaskFiles(task, folder, (), {}, f"no folder {task.name}")
     train, dev = place / "train.tsv", tuple(place / f"dev{part}.tsv" for part in task.parts)
     absent = [path.name for path in (train, *dev) if not path.is_file()]
     tests = {name: place / file for name, file in task.tests if (place / file).is_file()}
-    missing = f"{place.name} has no {' and no '.join(absent)}" if absent else None
+    missing = f"no {' and no '.join(absent)} in {place.name}" if absent else None
     return TaskFiles(task, train, dev, tests, missing)
 
 
