@@ -250,7 +250,7 @@ def test_what_is_printed_of_one_seed_and_of_absent_tasks(whet, data, encoder, tm
     low, high = record["tasks"]["CoLA"]["figures"][0]["interval"]
     assert f"{100 * low:.1f} to {100 * high:.1f}" in outcome.out
     mean = np.mean([record["tasks"][task]["score"] for task in ("CoLA", "WNLI")])
-    assert f"GLUE average: {100 * mean:.1f} over 2 of 9 tasks (CoLA, WNLI)." in outcome.out
+    assert f"Average of 2 of GLUE's 9 tasks (CoLA, WNLI): {100 * mean:.1f}." in outcome.out
     assert "compares with no published one" in outcome.out
     assert "QNLI (no train.tsv in qnli)" in outcome.out
     assert "MNLI (no folder MNLI)" in outcome.out
@@ -341,7 +341,7 @@ def test_resume_adds_tasks_and_refuses_other_options(whet, data, encoder):
     assert list(record_of("out")["tasks"]) == ["CoLA", "RTE"]
     again = whet("glue", data, "--out", "out", "--resume").ok()
     assert "finished already" in again.err
-    assert "over 2 of 9 tasks (CoLA, RTE)" in again.out
+    assert "Average of 2 of GLUE's 9 tasks (CoLA, RTE)" in again.out
     whet("glue", data, "--out", "out", "--resume", "--epochs", "3", "--seeds", "2").refused(
         "epochs: it has 1, now 3", "seeds: it has 1, now 2", "--out"
     )

@@ -76,16 +76,16 @@ def _average_lines(averages: Mapping[str, Any]) -> list[str]:
     whole, without = averages["all"], averages["without_wnli"]
     if whole is None:
         return ["There is no average: no task has a score."]
-    n = len(whole["tasks"])
+    n, value = len(whole["tasks"]), _points(whole["value"])
     is_whole = n == len(BY_NAME)
-    over = "all nine tasks" if is_whole else f"{n} of {len(BY_NAME)} tasks ({', '.join(whole['tasks'])})"
-    lines = [f"GLUE average: {_points(whole['value'])} over {over}."]
+    of = f"{n} of GLUE's {len(BY_NAME)} tasks ({', '.join(whole['tasks'])})"
+    lines = [f"GLUE average, over all nine tasks: {value}." if is_whole else f"Average of {of}: {value}."]
     if without is not None:
         n = len(without["tasks"])
-        over = "the eight tasks that papers report" if n == _EIGHT else f"{n} of those {_EIGHT} tasks"
-        lines.append(f"Without {WITHOUT}, as papers mostly count: {_points(without['value'])} over {over}.")
+        of = "the eight tasks that papers report" if n == _EIGHT else f"{n} of those {_EIGHT} tasks"
+        lines.append(f"Without {WITHOUT}, as papers mostly count, over {of}: {_points(without['value'])}.")
     if not is_whole:
-        lines.append("GLUE's own average is of all nine: an average of fewer compares with no published one.")
+        lines.append("GLUE's own average is of all nine; one of fewer compares with no published one.")
     return lines
 
 
