@@ -149,6 +149,7 @@ def _rounded(value: Any) -> Any:
 RESULTS = (
     "comparison.Comparison",
     "labelling.Selection",
+    "glue_suite.GlueResults",
     "slices.Slice",
     "training.estimate.Estimate",
     "data.findings.Report",

@@ -230,6 +230,14 @@ def _write_data(folder: Path) -> None:
     ]
     write("entities.conll", *lines)
     write("messy.csv", "text,label", *reviews, *doubled)
+    (folder / "glue_data" / "RTE").mkdir(parents=True)
+    nli = [f"A man eats {meal}.\t{second}." for meal in meals for second in ("Somebody eats", "Nobody eats")]
+    labelled = [f"{i}\t{row}\t{'not_' * (i % 2)}entailment" for i, row in enumerate(nli)]
+    write("glue_data/RTE/train.tsv", "index\tsentence1\tsentence2\tlabel", *labelled)
+    write("glue_data/RTE/dev.tsv", "index\tsentence1\tsentence2\tlabel", *labelled[:6])
+    write(
+        "glue_data/RTE/test.tsv", "index\tsentence1\tsentence2", *(f"{i}\t{row}" for i, row in enumerate(nli))
+    )
     write("typo.csv", "text,label", "Good.,postive")
     write("quote.csv", "text,label", "Good.,positive", '"Never closed.,negative', "Bad.,negative")
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from whet.errors import WhetError
     from whet.evaluation import Evaluation
     from whet.examples import LabelPrediction
+    from whet.glue_suite import glue
     from whet.labelling import select
     from whet.user_model import Model
 
@@ -44,6 +45,7 @@ __all__ = [
     "compare",
     "estimate",
     "evaluate",
+    "glue",
     "load",
     "load_encoder",
     "load_module",
@@ -58,6 +60,7 @@ _HOMES = {
     "LabelPrediction": "whet.examples",
     "TrainConfig": "whet.config",
     "WhetError": "whet.errors",
+    "glue": "whet.glue_suite",
     "select": "whet.labelling",
     "locate": "whet.checkpoints.locate",
 }

@@ -126,7 +126,7 @@ def train(
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
         out=None if out is None else os.fspath(out),
         overwrite=overwrite,
-        **_several(seeds, folds),
+        **several(seeds, folds),
         began=time.monotonic() if began is None else began,
     )
     if resume and overwrite:
@@ -166,14 +166,15 @@ def estimate(
         named=Named(data, dev, test, task, text, pair, label, group),
         config=make_config(settings),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
-        **_several(seeds, folds),
+        **several(seeds, folds),
         began=time.monotonic() if began is None else began,
     )
     with listening(quiet, ()) as listen:
         return estimate_training(request, listen)
 
 
-def _several(seeds: int | None, folds: int | None) -> dict[str, Any]:
+def several(seeds: int | None, folds: int | None) -> dict[str, Any]:
+    """What a request says of them. Raises ConfigError, UsageError."""
     problems = []
     if seeds is not None and not (type(seeds) is int and seeds >= 1):
         problems.append(f"seeds={seeds}: must be a whole number from 1 up.")

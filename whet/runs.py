@@ -105,7 +105,7 @@ def run_to_resume(out: str | None, stem: str | None) -> RunFolder:
     Raises RunError where there is none."""
     if out is None and stem is None:
         raise RunError("--resume: name the run's folder with --out, or the data it was begun with.")
-    path = Path(out).expanduser() if out is not None else _newest_path(stem or "")
+    path = Path(out).expanduser() if out is not None else newest_path(stem or "")
     if path is None:
         raise RunError(f"--resume: there is no run runs/{stem} here. Name the run's folder with --out.")
     if not path.is_dir():
@@ -124,7 +124,8 @@ def _made(stem: str) -> Path:
         return path
 
 
-def _newest_path(stem: str) -> Path | None:
+def newest_path(stem: str) -> Path | None:
+    """The last of `runs/` + stem, `-2`, `-3` ... without a gap; None where there is none."""
     found = None
     for path in _paths(stem):
         if not path.exists():

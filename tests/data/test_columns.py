@@ -61,12 +61,7 @@ def test_overrides_win():
     data = table(text=WORDS, label=LABELS, other=WORDS, mood=LABELS)
     columns = infer_columns(data, text="other", pair="text", label="mood", task="classification")
     assert roles(columns) == ("other", "text", "mood")
-    assert columns.notes == (
-        "texts: column 'other', as asked",
-        "second texts: column 'text', as asked",
-        "labels: column 'mood', as asked",
-        "task: classification, as asked",
-    )
+    assert columns.notes == ("classification, texts in 'other' and 'text', labels in 'mood', as asked",)
     assert roles(infer_columns(data, text="other")) == ("other", None, "label")
     assert roles(infer_columns(data, label="mood")) == ("text", None, "mood")
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from whet.cli import check, compare, demo, evaluate, predict, select, train
+from whet.cli import check, compare, demo, evaluate, glue, predict, select, train
 from whet.errors import UsageError, WhetError
 from whet.version import __version__
 
@@ -30,6 +30,7 @@ app.command("eval")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("compare")(compare.command)
 app.command("select")(select.command)
+app.command("glue")(glue.command)
 
 
 def _version(wanted: bool) -> None:

@@ -92,6 +92,7 @@ def infer_columns(
             return found
     notes: list[str] = []
     asked = label is not None
+    all_asked = asked and text is not None and task is not None
     label = label or _usual(table, LABEL_NAMES, taken=(text, pair))
     text, pair = _texts(table, text, pair, label, notes)
     if label is not None:
@@ -100,6 +101,9 @@ def infer_columns(
         label = _fitting_label(table, text, pair, notes)
     if label is not None and need_label:
         task = _task_of(table, label, task, notes)
+    if all_asked:
+        texts = f"'{text}' and '{pair}'" if pair else f"'{text}'"
+        notes = [f"{task}, texts in {texts}, labels in '{label}', as asked"]
     return Columns(task or "classification", text, pair, label, tuple(notes))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from whet.data.glue import NINE
 from whet.data.table import Columns
 
 # Names a split's file may have, in the order they are looked for
@@ -12,18 +13,6 @@ STEMS: Mapping[str, tuple[str, ...]] = {
     "test": ("test", "test_matched"),
 }
 SUFFIXES = (".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet")
-
-# The layouts of GLUE's files by their columns (lower case): name, task, text, pair, label.
-GLUE_LAYOUTS: tuple[tuple[str, str, str, str | None, str], ...] = (
-    ("CoLA", "classification", "sentence", None, "label"),
-    ("MRPC", "classification", "#1 String", "#2 String", "Quality"),
-    ("MNLI", "classification", "sentence1", "sentence2", "gold_label"),
-    ("QQP", "classification", "question1", "question2", "is_duplicate"),
-    ("QNLI", "classification", "question", "sentence", "label"),
-    ("STS-B", "regression", "sentence1", "sentence2", "score"),
-    ("RTE or WNLI", "classification", "sentence1", "sentence2", "label"),
-    ("SST-2", "classification", "sentence", None, "label"),
-)
 
 
 def split_files(folder: Path) -> dict[str, Path]:
@@ -48,13 +37,15 @@ def glue_columns(names: tuple[str, ...], train_names: tuple[str, ...]) -> Column
     """What the columns of a GLUE file are, by the header of the folder's train file.
 
     A test file may lack the label."""
-    for task_name, task, text, pair, label in GLUE_LAYOUTS:
-        needed = {text, label} | ({pair} if pair else set())
-        if task_name == "CoLA" and "mark" not in train_names:
-            continue
-        if not needed <= set(train_names) or not {text, pair or text} <= set(names):
-            continue
-        texts = f"'{text}' and '{pair}'" if pair else f"'{text}'"
-        note = f"{task}, texts in {texts}, labels in '{label}': the columns are those of GLUE's {task_name}"
-        return Columns(task, text, pair, label if label in names else None, (note,))
-    return None
+    fitting = [task for task in NINE if task.columns <= set(train_names)]
+    if not fitting:
+        return None
+    first = max(fitting, key=lambda task: len(task.columns))  # QNLI has the columns of SST-2 too
+    if not {first.text, first.pair or first.text} <= set(names):
+        return None
+    alike = " or ".join(task.name for task in fitting if task.columns == first.columns)
+    texts = f"'{first.text}' and '{first.pair}'" if first.pair else f"'{first.text}'"
+    note = (
+        f"{first.kind}, texts in {texts}, labels in '{first.label}': the columns are those of GLUE's {alike}"
+    )
+    return Columns(first.kind, first.text, first.pair, first.label if first.label in names else None, (note,))

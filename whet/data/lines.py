@@ -57,6 +57,7 @@ class Lines:
         self.source = source
         self.number = 0
         self.n_bytes = 0
+        self.n_broken = 0  # lines that the format's reader left out
         self._read = read
         self._only_newline = only_newline
 

@@ -96,7 +96,7 @@ def stream_tables(source: Any, rows: int = 4096) -> Iterator[Table]:
         for start in range(0, len(table), rows):
             yield table.slice(start, rows)
         return
-    with _opened(path, str(source), rows) as (batches, class_names):
+    with _opened(path, str(source), rows) as (batches, class_names, _):
         yield from _numbered(Table(str(source), None, class_names=class_names), batches)
 
 
@@ -190,20 +190,23 @@ def _read_folder(folder: Path, source: str) -> dict[str, Table]:
 def _read_file(path: Path, source: str) -> Table:
     spool = Spool()
     all_lines: list[npt.NDArray[np.int64]] = []
-    with _opened(path, source, READ_ROWS) as (batches, class_names):
+    with _opened(path, source, READ_ROWS) as (batches, class_names, text):
         for columns, lines in batches:
             spool.append(columns)
             if lines is not None:
                 all_lines.append(lines)
     columns = join(source, spool.finish())
-    return Table(source, columns, np.concatenate(all_lines) if all_lines else None, class_names=class_names)
+    lines_of_rows = np.concatenate(all_lines) if all_lines else None
+    n_broken = 0 if text is None else text.n_broken
+    return Table(source, columns, lines_of_rows, class_names=class_names, n_broken=n_broken)
 
 
 @contextmanager
 def _opened(
     path: Path, source: str, n_rows: int
-) -> Iterator[tuple[Iterator[Batch], Mapping[str, tuple[str, ...]]]]:
-    """The batches of a file, by its ending or, where that says nothing, by its content."""
+) -> Iterator[tuple[Iterator[Batch], Mapping[str, tuple[str, ...]], Lines | None]]:
+    """The batches of a file, by its ending or, where that says nothing, by its content; the names of its
+    classes; and the lines that are read, if it has lines."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -211,7 +214,7 @@ def _opened(
             if kind == "parquet":
                 if not path.is_file():
                     raise DataError(f"{source}: Parquet cannot come through a pipe. Save it to a file first.")
-                yield hub.parquet_batches(source, path, n_rows)
+                yield *hub.parquet_batches(source, path, n_rows), None
                 return
             lines = Lines(source, _resumed(head, file), only_newline=kind != "csv")
             if kind == "csv":
@@ -226,7 +229,7 @@ def _opened(
                 batches = json_array_batches(lines, n_rows)
             else:
                 batches = json_line_batches(lines, n_rows)
-            yield batches, {}
+            yield batches, {}, lines
     except OSError as error:
         raise DataError(
             f"{source}: this file cannot be read: {error.strerror or error}. Is it yours to read?"

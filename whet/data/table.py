@@ -56,6 +56,7 @@ class Table:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     known: Columns | None = None  # what a GLUE folder's layout says about its columns
     row_numbers: Indices | None = None  # (n_rows,) 0-based rows of the source; None if they are 0, 1, 2 ...
+    n_broken: int = 0  # lines of GLUE's QQP that hold no whole row, and were left out
 
     def __len__(self) -> int:
         return int(self.columns.num_rows)

@@ -94,6 +94,9 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     for note in columns.notes:
         say(note)
     assert columns.label is not None
+    for part in (table, dev, test):
+        if part is not None and part.n_broken:
+            say(f"{part.source}: {counted(part.n_broken, 'line')} left out that hold no whole row of QQP.")
     if named.group is not None:
         table.strings(named.group)  # raises for a column that is not there, also where dev is given
     n_empty = Texts(table, columns).n_empty()
