@@ -277,7 +277,7 @@ class _Suite:
         options = {name: value for name, value in self._options.items() if name in SETTINGS}
         config = make_config(options)
         resolve_precision(config.precision, resolve_device(config.device))
-        load_encoder(self._options.get("model", "mini"), max_length=config.max_length)
+        load_encoder(self._options.get("model", "mini"), max_length=config.max_length or 4)
 
     def _check_transfer(self, ahead: Sequence[str], finished: set[str]) -> None:
         if SOURCE not in ahead and SOURCE not in finished:
