@@ -145,7 +145,7 @@ BAD = {
     ),
     "squad.json": (
         json.dumps({"data": [{"paragraphs": []}]}).encode(),
-        "{}:1: this looks like SQuAD, but question-answering is not built yet. Name another file.",
+        "{}: there is no question in this file. Add some, or name another file.",
     ),
     "nothing.jsonl": (b"{}\n{}", "{}:1: this object is empty. Give every row at least a text."),
     "surrogate.jsonl": (

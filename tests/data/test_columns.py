@@ -164,10 +164,9 @@ def test_lists_are_multilabel():
 
 def test_question_and_context_are_question_answering():
     data = table(question=WORDS, context=WORDS, label=LABELS)
-    assert error(data) == (
-        "<lists>: the task is question-answering (it has question and context columns), which is not "
-        "built yet. Name the columns of a classification with --text and --label, or another file."
-    )
+    assert "which columns hold the questions, their contexts and the answers?" in error(data)
+    columns = infer_columns(table(question=WORDS, context=WORDS, answer=WORDS))
+    assert (columns.task, *roles(columns)) == ("question-answering", "question", "context", "answer")
     columns = infer_columns(data, task="classification", text="question", pair="context")
     assert roles(columns) == ("question", "context", "label")
 

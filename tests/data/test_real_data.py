@@ -91,8 +91,10 @@ def test_banking77_is_what_the_csv_module_reads():
 
 
 def test_other_tasks_are_told_apart():
-    with pytest.raises(DataError, match="looks like SQuAD, but question-answering is not built yet"):
-        read_table(DATA / "squad" / "dev-v2.0.rebuilt.json")
+    squad = infer_columns(read_table(DATA / "squad" / "dev-v2.0.rebuilt.json"))
+    assert squad.task == "question-answering"
+    conll = infer_columns(read_table(DATA / "conll2003" / "eng.testa"))
+    assert conll.task == "token-classification"
     with pytest.raises(DataError, match="no data set"):
         read_table(DATA / "conll2003")
     with pytest.raises(DataError, match="what this file holds cannot be told"):

@@ -29,6 +29,7 @@ def command(
 
     from whet import api
     from whet.cli.slice_tables import print_slices
+    from whet.cli.span_tables import print_spans
     from whet.cli.tables import console, print_evaluation
     from whet.cli.trust_tables import print_trust
 
@@ -41,5 +42,6 @@ def command(
         print(json.dumps(evaluation.to_json(), ensure_ascii=False))
     else:
         print_evaluation(evaluation)
+        print_spans(console(), evaluation.metrics)
         print_trust(evaluation.metrics)
         print_slices(console(), evaluation.slices)

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from whet.comparison import NAMES, Comparison
-from whet.data.wording import counted
 from whet.evaluation import Evaluation
 from whet.intervals import interval_text, with_interval
 from whet.tasks import TASKS, Task
@@ -89,9 +88,6 @@ def print_evaluation(evaluation: Evaluation) -> None:
         )
     if "per_class" in metrics:
         out.print(_per_label(metrics))
-    if "per_type" in metrics:
-        out.print(_per_type(metrics))
-        out.print(_broken(metrics))
     if "confusion" in metrics:
         labels, confusion = [row["label"] for row in metrics["per_class"]], np.array(metrics["confusion"])
         shown = _confusion if len(labels) <= _WIDEST_CONFUSION else _confusions
@@ -105,22 +101,6 @@ def _per_label(metrics: Mapping[str, Any]) -> Table:
         precision, recall, f1, auc = (figure(row[key]) for key in ("precision", "recall", "f1", "roc_auc"))
         table.add_row(row["label"], precision, recall, f1, interval(ends["f1"]), auc, f"{row['support']:,}")
     return table
-
-
-def _per_type(metrics: Mapping[str, Any]) -> Table:
-    """Figures of each type of entity."""
-    table = plain_table("entities", "precision", "recall", "F1", "95% interval", "true", "found")
-    for row, ends in zip(metrics["per_type"], metrics["intervals"]["per_type"], strict=True):
-        precision, recall, f1 = (figure(row[key]) for key in ("precision", "recall", "f1"))
-        counts = (f"{row['support']:,}", f"{row['found']:,}")
-        table.add_row(row["type"] or "(no type)", precision, recall, f1, interval(ends["f1"]), *counts)
-    return table
-
-
-def _broken(metrics: Mapping[str, Any]) -> str:
-    """What was repaired in the predicted tags, in words."""
-    words = counted(metrics["n_words"], "word")
-    return f"Of {words}, {metrics['n_repaired']:,} had a predicted tag that did not fit, and was repaired."
 
 
 def demo_table(whet: Mapping[str, Any], words: Mapping[str, float]) -> Table:

@@ -35,10 +35,13 @@ def print_decision(results: Mapping[str, Any]) -> None:
 
 def decision_lines(decision: Mapping[str, Any]) -> list[str]:
     """What there is to say of it, in words."""
-    if "temperature" not in decision:
-        return []
     lines = []
-    rows = f"fitted on {decision['n_rows']:,} dev rows"
+    rows = f"fitted on {decision['n_rows']:,} dev rows" if "n_rows" in decision else ""
+    if decision.get("null_threshold") is not None:
+        least = f"{decision['null_threshold']:.3g}"
+        lines.append(f"No answer where that scores more than {least} above the best one ({rows}).")
+    if "temperature" not in decision:
+        return lines
     if decision["temperature"] != 1:
         lines.append(f"Probabilities: at temperature {decision['temperature']:.3g}, {rows}.")
     thresholds = decision.get("thresholds") or {}

@@ -19,13 +19,15 @@ def question_columns(
     by_key = {name.casefold(): name for name in reversed(table.names)}
     question, context = text or by_key.get("question"), pair or by_key.get("context")
     answers = answer_column(table)
+    has_both = question is not None and context is not None
+    if not asked and not (has_both and need_label and text is None):
+        return None
     if question is None or context is None or (need_label and answers is None):
-        if not asked:
-            return None
+        other = "" if asked else " Name the columns of another task with --text and --label."
         raise DataError(
             f"{table.source}: which columns hold the questions, their contexts and the answers? 'question', "
             f"'context' and {' or '.join(map(repr, ANSWER_NAMES))} are looked for. Name the first two with "
-            f"--text and --pair; the columns are: {listed(table.names)}."
+            f"--text and --pair; the columns are: {listed(table.names)}.{other}"
         )
     why = "as asked" if asked else f"because there are '{question}', '{context}' and '{answers}'"
     title = by_key.get("title")

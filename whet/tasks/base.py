@@ -7,7 +7,7 @@ further columns.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from whet.config import TrainConfig
 from whet.data.columns import Columns
+from whet.data.findings import Finding
 from whet.data.table import Table
 from whet.data.texts import Texts
 from whet.errors import ConfigError, DataError
@@ -55,6 +56,15 @@ class Task(ABC):
     @abstractmethod
     def read(self, table: Table, columns: Columns) -> np.ndarray:
         """Targets of all rows, (n_rows, ...). Raises DataError for what is no target of this task."""
+
+    @classmethod
+    def findings(cls, table: Table, columns: Columns) -> Iterable[Finding]:
+        """What is wrong with the targets of a table, or worth knowing, beside what `read` refuses."""
+        return ()
+
+    def placing_notes(self, targets: np.ndarray, marks: Sequence[np.ndarray] | None) -> tuple[str, ...]:
+        """What a user is told once training rows (n, ...) are tokens, with their marks as of `tensor`."""
+        return ()
 
     @abstractmethod
     def is_labelled(self, targets: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Answers that stand in a text: the part of a context that answers a question, or none."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, final
 
@@ -12,8 +12,11 @@ from torch import Tensor
 from whet.answers import MAX_ANSWER, AnswerWindows, Spans, best_spans
 from whet.config import TrainConfig
 from whet.data.columns import Columns
+from whet.data.findings import Finding
+from whet.data.question_findings import question_findings
 from whet.data.questions import article_units, question_table
 from whet.data.table import Table
+from whet.data.wording import counted
 from whet.errors import ConfigError, DataError
 from whet.examples import Answer, AnswerPrediction
 from whet.intervals import loss_interval
@@ -107,6 +110,25 @@ class QuestionAnswering(Task):
             )
             found[i] = Asked(texts[place], kept, unit)
         return found
+
+    @classmethod
+    def findings(cls, table: Table, columns: Columns) -> Iterable[Finding]:
+        """See `whet.data.question_findings`."""
+        return question_findings(table, columns)
+
+    def placing_notes(self, targets: np.ndarray, marks: Sequence[np.ndarray] | None) -> tuple[str, ...]:
+        """How many answers no window holds whole."""
+        lost = sum(
+            any(start is not None for _, start in target.answers)
+            and not any(row[2] for row in _placed(target, own))
+            for target, own in zip(targets, marks or (), strict=True)
+        )
+        if not lost:
+            return ()
+        questions = counted(lost, "question")
+        return (
+            f"{questions}: no window holds the whole answer. Raise max_length or stride, or see whet check.",
+        )
 
     def is_labelled(self, targets: np.ndarray) -> np.ndarray:
         return np.array([target.answers is not None for target in targets], np.bool_)

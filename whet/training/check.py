@@ -94,6 +94,7 @@ def data_findings(
         yield from label_findings(parts, classes, are_balanced=config.class_weights == "balanced")
     for one in parts:
         yield from text_findings(one)
+        yield from TASKS[columns.task].findings(one.table, columns)
     yield from duplicate_findings(parts, most_near)
 
 

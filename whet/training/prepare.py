@@ -118,7 +118,7 @@ def prepare(request: Request, say: Say) -> Prepared:
     prepared = _bound(data, config, rules, location, device, precision, tokeniser)
     for note in prepared.task.training_notes():
         say(note)
-    _say_cut(prepared.train, rules, say)
+    _say_cut(prepared.train, prepared.task, rules, say)
     return prepared
 
 
@@ -137,7 +137,7 @@ def _bound(
     return Prepared(data, train, dev, rules, location, device, precision, tokeniser, task)
 
 
-def _say_cut(train: Examples, rules: TextRules, say: Say) -> None:
+def _say_cut(train: Examples, task: Task, rules: TextRules, say: Say) -> None:
     n_texts = len(train.store)
     looked_at = np.arange(n_texts)
     if n_texts > _SAMPLE:
@@ -150,6 +150,8 @@ def _say_cut(train: Examples, rules: TextRules, say: Say) -> None:
             f"{n_cut:,} of {of} training texts ({n_cut / len(looked_at):.1%}) are longer than max_length="
             f"{rules.max_length} tokens and lose their {rules.cut}."
         )
+    for note in task.placing_notes(train.targets[looked_at], store.marks(looked_at)):
+        say(note)
     n_long = 0 if store.n_windows is None else int((store.n_windows[looked_at] > 1).sum())
     if n_long:
         say(
