@@ -56,5 +56,5 @@ def glue_columns(names: tuple[str, ...], train_names: tuple[str, ...]) -> Column
             continue
         texts = f"'{text}' and '{pair}'" if pair else f"'{text}'"
         note = f"{task}, texts in {texts}, labels in '{label}': the columns are those of GLUE's {task_name}"
-        return Columns(task, text, pair, label if label in names else None, (note,))
+        return Columns(task, text, pair, (label,) if label in names else (), (note,))
     return None
