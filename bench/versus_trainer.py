@@ -1,6 +1,6 @@
 """whet's defaults beside transformers' Trainer, both from `mini`: scores over seeds, and speed.
 
-    python bench/versus_trainer.py convert ../shared/data build/bench       once: TREC and GLUE to files
+    python bench/versus_trainer.py convert ../shared/data build/bench       once: all sets to files
     python bench/versus_trainer.py scores build/bench ../shared/references/trainer-baseline.jsonl --seeds 5
     python bench/versus_trainer.py speed build/bench [--on trec mrpc] [--rounds 3] [--seconds 60]
 
@@ -35,7 +35,7 @@ SST2_ROWS = 6920
 
 
 def convert(data: Path, out: Path) -> None:
-    """Write every set as two CSV files with columns text, [pair,] label."""
+    """Write every set as CSV files with columns text, [pair,] label; of GoEmotions labels, joined by "|"."""
 
     def write(name: str, split: str, rows: list[dict[str, str]]) -> None:
         (out / name).mkdir(parents=True, exist_ok=True)
@@ -52,6 +52,15 @@ def convert(data: Path, out: Path) -> None:
         with (data / "banking77" / f"{split}.csv").open(encoding="utf-8", newline="") as file:
             rows77 = list(csv.DictReader(file))
         write("banking77", split, [{"text": row["text"], "label": row["category"]} for row in rows77])
+    emotions = (data / "goemotions" / "labels.txt").read_text(encoding="utf-8").splitlines()
+    for split in ("train", "dev", "test"):
+        text = (data / "goemotions" / f"{split}.tsv").read_text(encoding="utf-8")
+        table = [line.split("\t") for line in text.split("\n") if line]
+        rows = [
+            {"text": said, "labels": "|".join(emotions[int(number)] for number in numbers.split(","))}
+            for said, numbers, _ in table
+        ]
+        write("goemotions", split, rows)
     columns = {
         "mrpc": ("MRPC", "#1 String", "#2 String", "Quality"),
         "rte": ("RTE", "sentence1", "sentence2", "label"),

@@ -82,6 +82,7 @@ def _settings() -> str:
 
 def _predictions() -> Iterator[str]:
     from whet.data.writing import open_writer
+    from whet.examples import MultilabelPrediction
 
     rows = [{"id": 7, "text": "A joy.", "label": "positive"}]
     found = [whet.LabelPrediction("positive", 0.875, {"negative": 0.125, "positive": 0.875}, (-0.5, 1.5))]
@@ -103,6 +104,11 @@ def _predictions() -> Iterator[str]:
     yield f"```json\n{with_logits.getvalue()}```"
     yield "With `--logits --to FILE.csv`:"
     yield f"```console\n{comma_separated}```"
+    several = MultilabelPrediction(("joy", "love"), {"anger": 0.0625, "joy": 0.875, "love": 0.75})
+    with contextlib.redirect_stdout(io.StringIO()) as lines, open_writer(None) as write:
+        write(rows, [several])
+    yield "Where a text has [several labels](guide.md#several-labels-for-each-text):"
+    yield f"```json\n{lines.getvalue()}```"
 
 
 def _figures() -> Iterator[str]:
@@ -135,6 +141,13 @@ def _figures() -> Iterator[str]:
     number = r"(-?\d[\d.e-]*)"
     rows = re.sub(rf"\[\s+{number},\s+{number}\s+\]", r"[\1, \2]", text)  # a pair of numbers on one line
     yield f"```json\n{rows}\n```"
+    yield (
+        "Of several labels the figures are micro, macro and samples (a mean over texts) `_precision`, "
+        "`_recall` and `_f1`, `micro_pr_auc`, `macro_pr_auc`, `subset_accuracy`, `hamming_loss`, and `bce`, "
+        "the mean binary cross-entropy in nats a decision; `per_class` has `pr_auc`, and in `predicted` how "
+        "often a label is given. `decisions`, in place of `calibration`: how true the probabilities of all "
+        "labels are."
+    )
 
 
 def _rounded(value: Any) -> Any:

@@ -11,6 +11,7 @@ import difflib
 import fnmatch
 import importlib.util
 import io
+import json
 import os
 import re
 import shlex
@@ -229,6 +230,12 @@ def _write_data(folder: Path) -> None:
         for first, last, town in people
     ]
     write("entities.conll", *lines)
+    topics = [(f"{text} {i}", ["good"] if text in POSITIVE else ["bad", "dull"][: 1 + i % 2])
+              for i in range(4) for text in POSITIVE + NEGATIVE]  # fmt: skip
+    write("topics.jsonl", *(json.dumps({"text": text, "labels": found}) for text, found in topics))
+    write("topics.csv", "text,labels", *(f'"{text}",{"|".join(found)}' for text, found in topics))
+    write("flags.csv", "text,rude,threat", *(f'"{text}",{i % 2},{i % 3 // 2}'
+                                             for i, (text, _) in enumerate(topics)))  # fmt: skip
     write("messy.csv", "text,label", *reviews, *doubled)
     (folder / "glue_data" / "RTE").mkdir(parents=True)
     nli = [f"A man eats {meal}.\t{second}." for meal in meals for second in ("Somebody eats", "Nobody eats")]

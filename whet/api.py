@@ -15,6 +15,7 @@ from whet.comparison import Comparison, compare_answers
 from whet.config import Cut, make_config
 from whet.contenders import contenders, read_answers
 from whet.data.findings import Report
+from whet.data.table import LabelColumns, one_or_several
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.errors import ConfigError, UsageError
 from whet.evaluation import Evaluation
@@ -64,7 +65,7 @@ def check(
     task: str | None = None,
     text: str | None = None,
     pair: str | None = None,
-    label: str | None = None,
+    label: LabelColumns = None,
     model: str | os.PathLike[str] = "mini",
     **settings: Any,
 ) -> Report:
@@ -82,7 +83,7 @@ def check(
         if given[name] is not None:
             raise UsageError(f"{name} is named twice, as {given[name]} and as {source}. Name it once.")
         given[name] = source
-    named = Named(data, given["dev"], given["test"], task, text, pair, label)
+    named = Named(data, given["dev"], given["test"], task, text, pair, one_or_several(label))
     return check_data(named, os.fspath(model), make_config(settings))
 
 
@@ -94,7 +95,7 @@ def train(
     task: str | None = None,
     text: str | None = None,
     pair: str | None = None,
-    label: str | None = None,
+    label: LabelColumns = None,
     group: str | None = None,
     model: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -121,7 +122,7 @@ def train(
     Raises WhetError for whatever the caller can mend.
     """
     request = Request(
-        named=Named(data, dev, test, task, text, pair, label, group),
+        named=Named(data, dev, test, task, text, pair, one_or_several(label), group),
         config=make_config(settings),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
         out=None if out is None else os.fspath(out),
@@ -133,8 +134,8 @@ def train(
         raise UsageError("resume goes on with a run and overwrite replaces it. Choose one of the two.")
     with listening(quiet, listeners) as listen:
         if resume:
-            named: dict[str, Any] = {"task": task, "text": text, "pair": pair, "label": label, "group": group}
-            named |= {"model": model, "seeds": seeds, "folds": folds}
+            named: dict[str, Any] = {"task": task, "text": text, "pair": pair, "group": group}
+            named |= {"label": one_or_several(label), "model": model, "seeds": seeds, "folds": folds}
             given = settings | {name: value for name, value in named.items() if value is not None}
             folder = resume_training(request, given, listen)
         else:
@@ -150,7 +151,7 @@ def estimate(
     task: str | None = None,
     text: str | None = None,
     pair: str | None = None,
-    label: str | None = None,
+    label: LabelColumns = None,
     group: str | None = None,
     model: str | os.PathLike[str] | None = None,
     seeds: int | None = None,
@@ -163,7 +164,7 @@ def estimate(
 
     A few steps are timed at rate 0; nothing is written. Raises WhetError, as `train` would."""
     request = Request(
-        named=Named(data, dev, test, task, text, pair, label, group),
+        named=Named(data, dev, test, task, text, pair, one_or_several(label), group),
         config=make_config(settings),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
         **several(seeds, folds),
@@ -223,7 +224,7 @@ def evaluate(
     *,
     slices: Sequence[str] = (),
     abstain_below: float | None = None,
-    **columns: str | None,
+    **columns: Any,
 ) -> Evaluation:
     """`Model.evaluate` of a model, or of the folder of one."""
     opened = model if isinstance(model, Model) else load(model)

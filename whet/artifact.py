@@ -169,7 +169,11 @@ def _task(folder: Path, saved: Mapping[str, Any]) -> Task:
 
 def _rules(folder: Path, saved: Mapping[str, Any]) -> TextRules:
     try:
-        rules = TextRules(**saved["rules"])
+        values = dict(saved["rules"])
+        if "label_column" in values:  # saved before several columns could hold the labels
+            one = values.pop("label_column")
+            values["label_columns"] = [] if one is None else [one]
+        rules = TextRules(**values | {"label_columns": tuple(values.get("label_columns", ()))})
     except TypeError as error:
         raise CheckpointError(
             f"{folder / 'whet.json'}: the rules are badly edited ({error}). Copy the folder again."

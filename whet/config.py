@@ -19,10 +19,13 @@ Cut = Literal["tail", "head", "middle"]
 LongTexts = Literal["cut", "window"]
 Context = Literal["sentence", "document"]
 Precision = Literal["auto", "float32", "bf16", "float64"]
-ChooseBy = Literal["auto", "mcc", "accuracy", "f1", "exact", "macro_f1", "pearson", "spearman", "loss"]
+ChooseBy = Literal[
+    "auto", "mcc", "accuracy", "f1", "exact", "macro_f1", "micro_f1", "macro_pr_auc", "micro_pr_auc",
+    "pearson", "spearman", "loss",
+]  # fmt: skip
 ClassWeights = Literal["none", "balanced"]
 Calibrate = Literal["temperature", "none"]
-Threshold = Literal["none", "f1", "precision"]
+Threshold = Literal["auto", "none", "f1", "precision"]
 
 _HIGHEST_SEED = 2**53  # what every reader of JSON reads exactly
 
@@ -78,8 +81,8 @@ class TrainConfig:
     )
     choose_by: ChooseBy = _setting(
         "auto",
-        "the dev figure an epoch is chosen by, auto the task's own (mcc; pearson): the last epoch "
-        "within a standard error of the best",
+        "the dev figure an epoch is chosen by, auto the task's own (mcc; macro_pr_auc of several labels; "
+        "pearson): the last epoch within a standard error of the best",
     )
     class_weights: ClassWeights = _setting(
         "none", "balanced: in the loss every label counts as much, however few its training rows"
@@ -96,9 +99,10 @@ class TrainConfig:
         "how probabilities are made true on dev: by a temperature that divides the logits, or not",
     )
     threshold: Threshold = _setting(
-        "none",
+        "auto",
         "thresholds fitted on dev: the best F1 of each label, or the largest recall with min_precision; of "
-        "two labels that of positive_label, or else of the second",
+        "two labels that of positive_label, or else of the second; auto is f1 where a row may have several "
+        "labels, else none",
     )
     min_precision: float | None = _setting(None, "the precision that threshold=precision asks for", 0.0, 1.0)
     abstain_below: float | None = _setting(
@@ -106,6 +110,9 @@ class TrainConfig:
         "give no label where its probability is below this; eval and predict can say otherwise",
         0.0,
         1.0,
+    )
+    label_separator: str | None = _setting(
+        None, "what stands between the labels of a row that are joined text; none finds out which of | ; ,"
     )
     time_limit: float | None = _setting(
         None, "the run's time, in seconds or as 90s, 10m, 1h30m; the schedule is fitted to it", 1.0
@@ -146,6 +153,8 @@ class TrainConfig:
                 f"threshold={self.threshold} with min_precision={_word(self.min_precision)}: "
                 "set both, as threshold=precision and min_precision=0.9, or neither."
             )
+        if self.label_separator == "":
+            problems.append("label_separator is empty: name what stands between labels, or leave it out.")
         if problems:
             raise ConfigError("\n".join(problems))
 
@@ -194,7 +203,7 @@ def parse_settings(pairs: list[str], options: Mapping[str, Any] | None = None) -
             problems.append(f"--set {pair}: there is no setting '{key}'.{_meant(key)}")
         else:
             try:
-                values[key] = _checked(SETTINGS[key], _parsed(key, text.strip()))
+                values[key] = _checked(SETTINGS[key], _parsed(key, text))
             except ConfigError as error:
                 problems.append(str(error))
     if problems:
@@ -247,6 +256,8 @@ def parse_seconds(text: str) -> float:
 
 def _parsed(name: str, text: str) -> Any:
     _, base, optional = _parts(_TYPES[name])
+    if name != "label_separator" or not text.isspace():  # a blank may stand between labels
+        text = text.strip()
     if optional and text.lower() in ("", "none"):
         return None
     try:

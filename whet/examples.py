@@ -54,6 +54,36 @@ class LabelPrediction:
 
 @final
 @dataclass(frozen=True)
+class MultilabelPrediction:
+    """The labels that a model gave one text, any number of them, and what it thinks of all."""
+
+    labels: tuple[str, ...]  # in the model's order
+    probabilities: Mapping[str, float]  # label -> probability, in the model's order, each for itself
+    logits: tuple[float, ...] | None = None  # in the model's order; only where asked for
+    separator: str = "|"  # what joins the labels in a line of a CSV file
+
+    def to_json(self) -> dict[str, Any]:
+        """labels, probabilities by label; logits where asked for."""
+        found: dict[str, Any] = {
+            "labels": list(self.labels),
+            "probabilities": dict(self.probabilities),
+        }
+        if self.logits is not None:
+            found["logits"] = dict(zip(self.probabilities, self.logits, strict=True))
+        return found
+
+    def to_row(self) -> dict[str, Any]:
+        """The labels joined; one column for each label's probability, and logit where asked for."""
+        found: dict[str, Any] = {"labels": self.separator.join(self.labels)}
+        found |= {f"probability_{label}": value for label, value in self.probabilities.items()}
+        if self.logits is not None:
+            pairs = zip(self.probabilities, self.logits, strict=True)
+            found |= {f"logit_{label}": value for label, value in pairs}
+        return found
+
+
+@final
+@dataclass(frozen=True)
 class ValuePrediction:
     """The number that a regression gives for one text, in the unit of its training data."""
 

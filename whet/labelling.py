@@ -21,7 +21,7 @@ from whet.data.splitting import text_groups
 from whet.data.table import Table
 from whet.data.texts import Texts
 from whet.data.wording import counted
-from whet.errors import ConfigError, DataError, RunError
+from whet.errors import ConfigError, DataError, RunError, UsageError
 from whet.runs import read_manifest
 from whet.selection import spread_out, uncertainty, worth_a_look
 from whet.training.events import Note
@@ -78,6 +78,8 @@ def _selection(
     problems += [f"seed={seed}: must be a whole number from 0 up."] if seed < 0 else []
     if problems:
         raise ConfigError("\n".join(problems))
+    if not model.module.task.has_classes:
+        raise UsageError(f"select is for classification today, and the task is {model.module.task.name}.")
     table = read_table(data)
     columns = model.columns(table, text, pair)
     rows, notes = _candidates(model, table, columns)

@@ -205,6 +205,8 @@ def start_model(
         rows = _matching_rows(checkpoint.labels, task.output_names)
     if rows is None:
         new_linear(head.classifier, encoder.spec.initializer_range, generator)
+        if (bias := task.first_bias()) is not None:
+            head.classifier.bias.data.copy_(bias)
         new |= {"head.classifier.weight", "head.classifier.bias"}
         why = (
             f"the checkpoint's own knows {len(checkpoint.labels)} other labels ({_shown(checkpoint.labels)})"

@@ -11,7 +11,7 @@ import numpy as np
 from whet.artifact import save_model
 from whet.data.columns import Columns, infer_columns
 from whet.data.readers import read_split_of
-from whet.data.table import Table
+from whet.data.table import LabelColumns, Table
 from whet.errors import DataError, UsageError
 from whet.evaluation import Evaluation, evaluate_store
 from whet.ledger import ledger_of
@@ -122,15 +122,15 @@ class Model:
         *,
         text: str | None = None,
         pair: str | None = None,
-        label: str | None = None,
+        label: LabelColumns = None,
         slices: Sequence[str] = (),
         abstain_below: float | None = None,
     ) -> Evaluation:
         """Figures over the labelled rows of `data`, which is anything that `train` takes, with 95% intervals.
 
-        slices names columns by whose values the rows are parted, beside length and label. abstain_below is
-        as of `predict`; a row without an answer counts as not right. A model that was loaded from a run
-        counts the look in the run's ledger.
+        label names a column, or several of 0 and 1. slices names columns by whose values the rows are
+        parted, beside length and label. abstain_below is as of `predict`; a row without an answer counts as
+        not right. A model that was loaded from a run counts the look in the run's ledger.
         Raises DataError: unreadable, a column that is not there, no labelled row, a label this model does
         not know."""
         rows = self.labelled(data, text, pair, label)
@@ -151,16 +151,16 @@ class Model:
         sliced = () if is_right is None else slice_rows(cuts, is_right)
         return replace(evaluation, slices=sliced, look=look, notes=tuple(notes))
 
-    def labelled(self, data: Any, text: str | None, pair: str | None, label: str | None) -> Labelled:
+    def labelled(self, data: Any, text: str | None, pair: str | None, label: LabelColumns) -> Labelled:
         """Read what `evaluate` scores; raises what it raises."""
-        table = read_split_of(data, "test", "dev", label=label or self.module.rules.label_column)
+        asked = (label,) if isinstance(label, str) else tuple(label or self.module.rules.label_columns)
+        table = read_split_of(data, "test", "dev", label=asked[0] if asked else None)
         columns = self._columns(table, text, pair, label, need_label=True)
-        assert columns.label is not None
         task, notes = self.module.task.matched(table, columns)
         targets = task.read(table, columns)
         if not task.is_labelled(targets).any():
             raise DataError(
-                f"{table.source}: no row has a label in column '{columns.label}'; there is nothing to score."
+                f"{table.source}: no row has a label in {columns.label_words}; there is nothing to score."
             )
         rules = self.module.rules
         texts: Any = task.texts(table, columns, rules)
@@ -200,14 +200,15 @@ class Model:
         return self._columns(table, text, pair, None, need_label=False)
 
     def _columns(
-        self, table: Table, text: str | None, pair: str | None, label: str | None, need_label: bool
+        self, table: Table, text: str | None, pair: str | None, label: LabelColumns, need_label: bool
     ) -> Columns:
         """The columns named now, else those of the training data where the table has them, else inferred."""
         rules = self.module.rules
         if text is None and pair is None and rules.text_column in table.names:
             text, pair = rules.text_column, rules.pair_column
-        if label is None and rules.label_column in table.names:
-            label = rules.label_column
+        if label is None:
+            present = tuple(name for name in rules.label_columns if name in table.names)
+            label = (rules.label_columns if present and need_label else present) or None
         task = self.module.task.name
         columns = infer_columns(table, task=task, text=text, pair=pair, label=label, need_label=need_label)
         if text is not None and (label is not None or not need_label):  # nothing was inferred

@@ -165,10 +165,6 @@ def test_many_integers_are_classes_when_the_user_says_so(train):
 
 
 def test_shapes_of_data_that_belong_to_tasks_not_built_yet_say_so(train, nothing_left):
-    house.write_jsonl(
-        Path("multi.jsonl"), [{"text": f"a b {i}", "labels": ["x", "y"][: i % 3]} for i in range(9)]
-    )
-    train("multi.jsonl").refused("multi.jsonl", "multilabel-classification")
     house.write_jsonl(Path("tags.jsonl"), [{"tokens": ["a", "b"], "tags": ["O", "B-X"]} for _ in range(9)])
     train("tags.jsonl").refused("tags.jsonl", "token-classification")
     house.write_csv(
@@ -177,7 +173,7 @@ def test_shapes_of_data_that_belong_to_tasks_not_built_yet_say_so(train, nothing
     train("qa.csv").refused("qa.csv", "question-answering")
 
 
-@pytest.mark.parametrize("task", ["token-classification", "multilabel-classification", "masked-lm"])
+@pytest.mark.parametrize("task", ["token-classification", "masked-lm"])
 def test_a_task_that_is_not_built_yet_is_an_error_that_says_so(task, train, reviews, nothing_left):
     train(reviews, "--task", task).refused(task, "not built")
 

@@ -3,6 +3,7 @@
 The oracle of logits and losses is transformers' own class, opened from the saved folder.
 """
 
+import ast
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -70,11 +71,35 @@ def _iob(kind: str, words: list[str]) -> list[str]:
     return [f"{'I' if i else 'B'}-{kind}" for i in range(len(words))]
 
 
+def _some_labels(labels: Sequence[str], rng: random.Random) -> dict[str, list[Any]]:
+    """The true label, half the time "loud" beside it, and now and then none; lists as pandas writes them."""
+    rows = [[label, *rng.choice((["loud"], []))] for label in labels]
+    return {"labels": [str(rng.choice([[], *[row] * 6])) for row in rows]}
+
+
+def _zeros_and_ones(model: Any, columns: dict[str, list[Any]]) -> torch.Tensor:
+    names = list(model.config.label2id)
+    rows = [ast.literal_eval(row) for row in columns["labels"]]
+    return torch.tensor([[float(name in row) for name in names] for row in rows], dtype=torch.float64)
+
+
 TASKS = {
     "classification": Entry(
         _one_label,
         lambda model, columns: torch.tensor([model.config.label2id[name] for name in columns["label"]]),
         (({"label": "deliverry"}, "'deliverry' is not one of the 3 labels"),),
+    ),
+    "multilabel-classification": Entry(
+        _some_labels,
+        _zeros_and_ones,
+        (
+            ({"labels": "['delivery', 'laud']"}, "bad.csv:3: label 'laud' is not one of the 4 labels"),
+            (
+                {"labels": "['delivery', laud]"},
+                "bad.csv:3: 'labels' holds ['delivery', laud], which is no list",
+            ),
+        ),
+        coverages=False,
     ),
     "regression": Entry(
         _number,

@@ -155,11 +155,76 @@ def test_many_integers_ask_for_the_task():
 
 
 def test_lists_are_multilabel():
-    data = table(text=WORDS, labels=[["x"], ["x", "y"]] * 6)
-    assert error(data) == (
-        "<lists>: the task is multilabel-classification ('labels' holds lists), which is not built yet. "
-        "Name the columns of a classification with --text and --label, or another file."
+    for labels in ([["x"], ["x", "y"]] * 6, ["['x']", '["x", "y"]', "[]"] * 4):
+        columns = infer_columns(table(text=WORDS, labels=labels))
+        assert roles(columns) == ("text", None, "labels")
+        assert (columns.task, columns.notes[-1]) == (
+            "multilabel-classification",
+            "task: multilabel-classification, because 'labels' holds lists",
+        )
+    assert infer_columns(table(text=WORDS, label=["[oc]", "[meta]"] * 6)).task == "classification"
+    for task in ("classification", "regression"):
+        assert error(table(text=WORDS, labels=[["x"], ["y"]] * 6), task=task) == (
+            f"<lists>: column 'labels' holds lists, and the task is {task}, which has one label a row. "
+            "Leave out --task, or name one other column with --label."
+        )
+
+
+def test_lists_are_found_by_what_they_hold():
+    columns = infer_columns(table(said=WORDS, about=[["x"], ["x", "y"]] * 6, key=[[{"a": 1}]] * 12))
+    assert roles(columns) == ("said", None, "about")
+    assert columns.notes[1] == "labels: column 'about', the only other one with few values (2 in 12 rows)"
+
+
+def test_several_label_columns_are_multilabel():
+    data = table(text=WORDS, rude=[0, 1] * 6, threat=[1, 0] * 6, label=LABELS)
+    columns = infer_columns(data, label=["rude", "threat"])
+    assert (columns.task, columns.labels, columns.label) == (
+        "multilabel-classification",
+        ("rude", "threat"),
+        None,
     )
+    assert columns.notes[1:] == (
+        "labels: columns rude, threat, as asked",
+        "task: multilabel-classification, because several label columns are named",
+    )
+    assert columns.to_json() == {"text": "text", "pair": None, "label": ("rude", "threat")}
+    assert error(data, label=["rude", "threat"], task="classification") == (
+        "<lists>: 2 label columns, and the task is classification, which has one label a row. "
+        "Leave out --task, or name one other column with --label."
+    )
+    assert error(data, label=["rude", "thread"]) == (
+        "<lists>: there is no column 'thread'. Did you mean 'threat'? The columns are: text, rude, threat, "
+        "label."
+    )
+    with pytest.raises(UsageError, match=r"^--label and --label both name the column 'rude'."):
+        infer_columns(data, label=["rude", "rude"])
+    with pytest.raises(UsageError, match=r"^label=3: name a column, or a list of columns\.$"):
+        infer_columns(data, label=3)
+
+
+def test_joined_labels_are_told_and_only_taken_when_asked_for():
+    data = table(text=WORDS, label=["joy|love", "joy", "love", "fear|joy", "fear", "love"] * 2)
+    columns = infer_columns(data)
+    assert columns.task == "classification"
+    assert columns.notes[-1] == (
+        "'label' looks like labels joined by '|' (3 labels in 5 different values); if a row has several "
+        "labels, say --task multilabel-classification"
+    )
+    assert infer_columns(data, task="multilabel-classification").task == "multilabel-classification"
+    many = [f"{one};{two}" for one in "abcdefg" for two in "hijklmn"]
+    assert error(table(text=WORDS * 5, label=[*many, *many[:11]])).endswith(
+        "'label' looks like labels joined by ';' (14 labels in 49 different values); if a row has several "
+        "labels, say --task multilabel-classification."
+    )
+
+
+@pytest.mark.parametrize(
+    "labels", [["Paris, France", "London, UK"], ["a|b", "c"], ["1,25", "1,5", "2,25", "2,5"], ["C; D", "E"]]
+)
+def test_labels_with_signs_in_them_are_no_joined_ones(labels):
+    columns = infer_columns(table(text=WORDS, label=(labels * 6)[:12]))
+    assert not any("joined" in note for note in columns.notes)
 
 
 def test_question_and_context_are_question_answering():

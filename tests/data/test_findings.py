@@ -23,8 +23,8 @@ from whet.data.validation import cut_finding, label_findings, text_findings
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 NAMES = ("train", "dev", "test")
-SINGLE = Columns("classification", "text", None, "label", ())
-PAIRS = Columns("classification", "text", "pair", "label", ())
+SINGLE = Columns("classification", "text", None, ("label",), ())
+PAIRS = Columns("classification", "text", "pair", ("label",), ())
 LONG = "the parcel that I ordered in the second week of may has not arrived at my door"
 
 

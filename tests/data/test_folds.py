@@ -14,7 +14,7 @@ from whet.data.folds import fold_numbers, row_groups
 from whet.data.readers import read_table
 from whet.errors import DataError
 
-COLUMNS = Columns("classification", "text", None, "label", ())
+COLUMNS = Columns("classification", "text", None, ("label",), ())
 
 
 def spread(labels, folds, n_folds):

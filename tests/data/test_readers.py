@@ -15,6 +15,7 @@ import pytest
 from whet.data import spool
 from whet.data.readers import read_splits, read_table, stream_tables
 from whet.data.table import Table
+from whet.data.targets import encode_label_sets, label_form, label_set_names
 from whet.errors import DataError
 
 
@@ -133,6 +134,22 @@ def test_parquet(tmp_path):
     table = read_table(tmp_path / "a.parquet")
     assert table.columns.equals(expected)
     assert table.place(1) == f"{tmp_path / 'a.parquet'}, row 2"
+
+
+def test_class_names_of_lists_of_datasets(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    kind = datasets.List(datasets.ClassLabel(names=["joy", "fear"]))
+    features = datasets.Features({"text": datasets.Value("string"), "labels": kind})
+    data = datasets.Dataset.from_dict({"text": ["a", "b"], "labels": [[1, 0], []]}, features=features)
+    data.to_parquet(str(tmp_path / "a.parquet"))
+    data.save_to_disk(str(tmp_path / "saved"))
+    for found in (read_table(tmp_path / "a.parquet"), read_splits(tmp_path / "saved").train):
+        assert found.class_names == {"labels": ("joy", "fear")}
+        form = label_form([found], ["labels"])
+        names = label_set_names([found], form)
+        assert names == ("joy", "fear")
+        sets = encode_label_sets(found, form, names)
+        assert sets.dense(np.arange(2)).tolist() == [[True, True], [False, False]]
 
 
 def test_parquet_class_names_of_datasets(tmp_path):

@@ -20,6 +20,6 @@ def test_rows_without_a_group_are_no_group(tmp_path, suffix):
             '{"text": "four", "label": "b", "author": "Ann"}\n'
             '{"text": "five", "label": "a", "author": "Ann "}\n'
         )
-    groups = row_groups(read_table(path), Columns("classification", "text", None, "label", ()), "author")
+    groups = row_groups(read_table(path), Columns("classification", "text", None, ("label",), ()), "author")
     assert len(set(groups[:4].tolist())) == 4
     assert groups[3] == groups[4]

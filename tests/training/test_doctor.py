@@ -8,6 +8,7 @@ import pytest
 
 from whet.config import TrainConfig
 from whet.tasks.classification import Classification
+from whet.tasks.multilabel import Multilabel
 from whet.tasks.objective import PLAIN, Objective
 from whet.training.doctor import Collapsed, Doctor
 from whet.training.events import Evaluated, StepDone, TrainingStarted
@@ -166,3 +167,23 @@ def test_rare_labels_that_come_together_are_not_a_rate_too_high() -> None:
     assert steps(begin(skewed), lucky) == []
     broken = np.concatenate([np.full(26, chance), np.full(12, 2.5 * chance)])
     assert steps(begin(Doctor(targets, Classification(("a", "b")), config, may_restart=True)), broken) != []
+
+
+def test_labels_that_are_given_to_every_text() -> None:
+    def rows(*given: int) -> dict[str, Any]:
+        per_class = [
+            {"label": name, "support": support, "predicted": predicted}
+            for name, support, predicted in zip("abc", (70, 8, 5), given, strict=True)
+        ]
+        return {"bce": 0.3, "n": 100, "subset_accuracy": 0.0, "per_class": per_class}
+
+    def told(step: int, *given: int) -> list[str]:
+        targets = (np.arange(30).reshape(10, 3) % 4 == 0).astype(np.int8)
+        patient = Doctor(targets, Multilabel(("a", "b", "c")), TrainConfig(), True)
+        begin(patient)
+        return [found.text for found in patient(Evaluated(step, 1, rows(*given), {}, True, 1.0))]
+
+    assert told(N_STEPS, 100, 20, 0) == [], "a frequent label may be given always"
+    assert told(N_STEPS // 2, 100, 95, 95) == [], "there is time to learn it"
+    (text,) = told(N_STEPS, 100, 95, 3)
+    assert text.startswith("1 of 3 labels are given to nearly every dev text (b)")

@@ -1,6 +1,6 @@
 """`whet check`"""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,10 +20,17 @@ def command(
     task: Annotated[str | None, typer.Option(help="classification, regression ...; else inferred.")] = None,
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
     pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
-    label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Column of the label; of 0 and 1 several, each named."),
+    ] = None,
     model: Annotated[str, typer.Option(help="mini, a folder, or a hub name@revision.")] = "mini",
     max_length: Annotated[
         int | None, typer.Option(help="Tokens of a text; the rest is cut. (default: 256)")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting that `whet train` will have, as cut."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:
@@ -31,8 +38,9 @@ def command(
     import json
 
     from whet import api
+    from whet.config import parse_settings
 
-    settings: dict[str, Any] = {} if max_length is None else {"max_length": max_length}
+    settings = parse_settings(set_ or [], {} if max_length is None else {"max_length": max_length})
     report = api.check(
         files[0],
         *files[1:],

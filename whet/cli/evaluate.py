@@ -10,7 +10,10 @@ def command(
     file: Annotated[str, typer.Argument(help="Labelled rows: anything that `whet train` reads.")],
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
     pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
-    label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Column of the label; of 0 and 1 several, each named."),
+    ] = None,
     slice_: Annotated[
         list[str] | None,
         typer.Option("--slice", metavar="COL", help="Part the rows by this column too; can be repeated."),
@@ -32,6 +35,7 @@ def command(
     from whet.cli.span_tables import print_spans
     from whet.cli.tables import console, print_evaluation
     from whet.cli.trust_tables import print_trust
+    from whet.tasks import TASKS
 
     evaluation = api.load(run, device=device, precision=precision).evaluate(
         file, text=text, pair=pair, label=label, slices=slice_ or (), abstain_below=abstain_below
@@ -44,4 +48,5 @@ def command(
         print_evaluation(evaluation)
         print_spans(console(), evaluation.metrics)
         print_trust(evaluation.metrics)
-        print_slices(console(), evaluation.slices)
+        figures = TASKS[evaluation.task].figures
+        print_slices(console(), evaluation.slices, figures.get("subset_accuracy", "accuracy"))

@@ -12,15 +12,16 @@ from whet.slices import Slice
 MOST_SHOWN = 8  # slices, and warnings
 
 
-def print_slices(out: Console, slices: Sequence[Slice]) -> None:
-    """The worst slices, and a sentence for each that is worse than the rest."""
+def print_slices(out: Console, slices: Sequence[Slice], share: str = "accuracy") -> None:
+    """The worst slices, and a sentence for each that is worse than the rest; share is what their figure is
+    called."""
     worse = [one for one in slices if one.difference is not None and one.difference < 0]
     if not worse:
         return
     shown = worse[:MOST_SHOWN]
     out.print(f"Worst slices ({len(shown)} of {len(slices)}, the most surely worse than the rest first):")
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for name in ("slice", "rows", "accuracy", "95% interval", "to the rest"):
+    for name in ("slice", "rows", share, "95% interval", "to the rest"):
         table.add_column(name, justify="left" if name == "slice" else "right")
     for one in shown:
         table.add_row(

@@ -95,11 +95,15 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 
 def _per_label(metrics: Mapping[str, Any]) -> Table:
-    """Figures of each label against the others."""
-    table = plain_table("label", "precision", "recall", "F1", "95% interval", "ROC AUC", "rows")
+    """Figures of each label against the others; where a row has several, also how often each is given."""
+    has_several = "pr_auc" in metrics["per_class"][0]
+    area, *more = ("PR AUC", "given") if has_several else ("ROC AUC",)
+    table = plain_table("label", "precision", "recall", "F1", "95% interval", area, "rows", *more)
     for row, ends in zip(metrics["per_class"], metrics["intervals"]["per_class"], strict=True):
-        precision, recall, f1, auc = (figure(row[key]) for key in ("precision", "recall", "f1", "roc_auc"))
-        table.add_row(row["label"], precision, recall, f1, interval(ends["f1"]), auc, f"{row['support']:,}")
+        precision, recall, f1 = (figure(row[key]) for key in ("precision", "recall", "f1"))
+        auc = figure(row["pr_auc" if has_several else "roc_auc"])
+        counts = [f"{row[key]:,}" for key in ("support", *(["predicted"] if has_several else []))]
+        table.add_row(row["label"], precision, recall, f1, interval(ends["f1"]), auc, *counts)
     return table
 
 

@@ -20,7 +20,10 @@ def command(
     task: Annotated[str | None, typer.Option(help="classification, regression ...; else inferred.")] = None,
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
     pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
-    label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Column of the label; of 0 and 1 several, each named."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="mini, a folder, or a hub name@revision. (default: mini)")
     ] = None,

@@ -16,6 +16,8 @@ def print_trust(metrics: Mapping[str, Any]) -> None:
     out = console()
     if metrics.get("prediction_intervals"):
         _print_intervals(out, metrics["prediction_intervals"])
+    if "decisions" in metrics:
+        _print_decisions(out, metrics["decisions"])
     if "calibration" not in metrics:
         return
     _print_calibration(out, metrics)
@@ -73,6 +75,23 @@ def _print_calibration(out: Console, metrics: Mapping[str, Any]) -> None:
         f"(95%: up to {most:.3f}).{_judged(calibration['after']['ece'], most)}",
         soft_wrap=True,
     )
+
+
+def _print_decisions(out: Console, found: Mapping[str, Any]) -> None:
+    """How true the probabilities of all labels are, each for itself."""
+    shown = f"{found['temperature']:.3g}"
+    is_changed = shown != "1"
+    headers = ("at temperature 1", f"at {shown}") if is_changed else ("figure",)
+    table = plain_table("probabilities of all labels", *headers)
+    for name, key in (_FIGURES | {"loss": "bce"}).items():
+        kinds = ("before", "after") if is_changed else ("after",)
+        table.add_row(name, *(figure(found[kind][key]) for kind in kinds))
+    out.print(table)
+    if found["fitted_rows"]:
+        what = "Temperature and thresholds" if is_changed else "Thresholds"
+        out.print(
+            f"{what} were fitted on {found['fitted_rows']:,} dev rows, and on those rows look too good."
+        )
 
 
 def _judged(error: float, most: float) -> str:

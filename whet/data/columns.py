@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from whet.data.question_columns import TASK as QUESTIONS
 from whet.data.question_columns import question_columns
-from whet.data.table import Columns, Table, as_text, describe, is_text
+from whet.data.several_labels import distinct_texts, holds_lists, joined_note, n_distinct
+from whet.data.table import Columns, LabelColumns, Table, as_text, describe, is_text, one_or_several
 from whet.data.token_columns import TASK as TOKENS
 from whet.data.token_columns import token_columns
 from whet.data.wording import listed, shortened
@@ -27,7 +28,9 @@ TASKS = (
     "question-answering",
     "masked-lm",
 )
-BUILT = ("classification", "regression", "token-classification", "question-answering")
+SEVERAL_LABELS = "multilabel-classification"
+ONE_LABEL = ("classification", "regression")
+BUILT = ("classification", SEVERAL_LABELS, "regression", "token-classification", "question-answering")
 
 # In the order they are looked for; compared without case, spaces, "_" and "-".
 PAIR_NAMES = (
@@ -67,23 +70,25 @@ def infer_columns(
     task: str | None = None,
     text: str | None = None,
     pair: str | None = None,
-    label: str | None = None,
+    label: LabelColumns = None,
     need_label: bool = True,
 ) -> Columns:
     """The columns of a table and its task; what is named is taken, the rest is inferred with a note.
 
     Without `need_label`, as in prediction, a label column is named if there is one, but nothing about it or
-    about the task is questioned."""
+    about the task is questioned. Several label columns are those of 0 and 1, named as their labels."""
+    label = one_or_several(label)
+    asked = (label,) if isinstance(label, str) else label or ()
     _check_task(table, task)
-    _check_present(table, [name for name in (text, pair, label) if name is not None])
-    _check_distinct(text=text, pair=pair, label=label)
+    _check_present(table, [name for name in (text, pair, *asked) if name is not None])
+    _check_distinct([("--text", text), ("--pair", pair), *(("--label", name) for name in asked)])
     known = table.known
     if known is not None and text is pair is label is None and (known.label or not need_label):
         if need_label:
             _check_built(table, task or known.task, f"its columns are those of a GLUE task of {known.task}")
-        return Columns(task or known.task, known.text, known.pair, known.label, known.notes)
-    if task in (None, TOKENS) and pair is None:
-        found = token_columns(table, text, label, task == TOKENS, need_label)
+        return Columns(task or known.task, known.text, known.pair, known.labels, known.notes)
+    if task in (None, TOKENS) and pair is None and len(asked) < 2:
+        found = token_columns(table, text, asked[0] if asked else None, task == TOKENS, need_label)
         if found is not None:
             return found
     if task in (None, QUESTIONS) and (label is None or task == QUESTIONS):
@@ -91,20 +96,20 @@ def infer_columns(
         if found is not None:
             return found
     notes: list[str] = []
-    asked = label is not None
-    all_asked = asked and text is not None and task is not None
-    label = label or _usual(table, LABEL_NAMES, taken=(text, pair))
-    text, pair = _texts(table, text, pair, label, notes)
-    if label is not None:
-        notes.append(f"labels: column '{label}', {'as asked' if asked else 'by its usual name'}")
+    all_asked = bool(asked) and text is not None and task is not None
+    labels = asked or tuple(filter(None, [_usual(table, LABEL_NAMES, taken=(text, pair))]))
+    text, pair = _texts(table, text, pair, labels, notes)
+    if labels:
+        named = Columns("", text, pair, labels, ()).label_words
+        notes.append(f"labels: {named}, {'as asked' if asked else 'by its usual name'}")
     elif need_label:
-        label = _fitting_label(table, text, pair, notes)
-    if label is not None and need_label:
-        task = _task_of(table, label, task, notes)
+        labels = (_fitting_label(table, text, pair, notes),)
+    if labels and need_label:
+        task = _task_of(table, labels, task, notes)
     if all_asked:
         texts = f"'{text}' and '{pair}'" if pair else f"'{text}'"
-        notes = [f"{task}, texts in {texts}, labels in '{label}', as asked"]
-    return Columns(task or "classification", text, pair, label, tuple(notes))
+        notes = [f"{task}, texts in {texts}, labels in {', '.join(map(repr, labels))}, as asked"]
+    return Columns(task or "classification", text, pair, labels, tuple(notes))
 
 
 def _check_task(table: Table, task: str | None) -> None:
@@ -138,11 +143,11 @@ def _check_present(table: Table, names: Sequence[str]) -> None:
         raise DataError(f"{table.source}: {told} The columns are: {listed(table.names)}.")
 
 
-def _check_distinct(**names: str | None) -> None:
+def _check_distinct(named: Sequence[tuple[str, str | None]]) -> None:
     roles: dict[str, str] = {}
-    for role, name in names.items():
+    for role, name in named:
         if name is not None and name in roles:
-            raise UsageError(f"--{roles[name]} and --{role} both name the column '{name}'. They must differ.")
+            raise UsageError(f"{roles[name]} and {role} both name the column '{name}'. They must differ.")
         if name is not None:
             roles[name] = role
 
@@ -161,20 +166,20 @@ def _is_list(table: Table, name: str) -> bool:
 
 
 def _texts(
-    table: Table, text: str | None, pair: str | None, label: str | None, notes: list[str]
+    table: Table, text: str | None, pair: str | None, labels: Sequence[str], notes: list[str]
 ) -> tuple[str, str | None]:
-    by_key = {_key(name): name for name in reversed(table.names) if name != label}
+    by_key = {_key(name): name for name in reversed(table.names) if name not in labels}
     if text is None:
         for first, second in PAIR_NAMES:
             one, two = by_key.get(_key(first)), by_key.get(_key(second))
             if one and two and pair in (None, two):
                 notes.append(f"texts: pairs of '{one}' and '{two}', by their usual names")
                 return one, two
-        text = _usual(table, TEXT_NAMES, taken=(pair, label))
+        text = _usual(table, TEXT_NAMES, taken=(pair, *labels))
         if text is not None:
             notes.append(f"texts: column '{text}', by its usual name")
         else:
-            text = _fitting_text(table, pair, label, notes)
+            text = _fitting_text(table, pair, labels, notes)
     else:
         notes.append(f"texts: column '{text}', as asked")
     if pair is not None:
@@ -182,9 +187,9 @@ def _texts(
     return text, pair
 
 
-def _fitting_text(table: Table, pair: str | None, label: str | None, notes: list[str]) -> str:
+def _fitting_text(table: Table, pair: str | None, labels: Sequence[str], notes: list[str]) -> str:
     candidates = [
-        name for name in table.names if name not in (pair, label) and is_text(table.columns.column(name).type)
+        name for name in table.names if name not in (pair, *labels) and is_text(table.column(name).type)
     ]
     free = [name for name in candidates if _is_free_text(table, name)]
     if len(free) == 1:
@@ -226,16 +231,14 @@ def _fitting_label(table: Table, text: str, pair: str | None, notes: list[str]) 
     others = [name for name in table.names if name not in (text, pair)]
     fitting = []
     for name in others:
-        if pa.types.is_nested(table.columns.column(name).type):
-            continue
-        n_distinct = _n_distinct(table, name)
-        if 2 <= n_distinct <= max(2, len(table) // 2) and not _is_free_text(table, name):
-            fitting.append((name, n_distinct))
+        n_values = _n_values(table, name)
+        if 2 <= n_values <= max(2, len(table) // 2):
+            fitting.append((name, n_values))
     if len(fitting) == 1:
-        name, n_distinct = fitting[0]
+        name, n_values = fitting[0]
         notes.append(
             f"labels: column '{name}', the only other one with few values "
-            f"({n_distinct:,} in {len(table):,} rows)"
+            f"({n_values:,} in {len(table):,} rows)"
         )
         return name
     if not others:
@@ -250,20 +253,39 @@ def _fitting_label(table: Table, text: str, pair: str | None, notes: list[str]) 
     )
 
 
-def _n_distinct(table: Table, name: str) -> int:
-    return int(pc.count_distinct(pc.utf8_trim_whitespace(table.strings(name)), mode="only_valid").as_py())
+def _n_values(table: Table, name: str) -> int:
+    """Different values, or labels in lists; 0 where it can be no label column."""
+    nested = pa.types.is_nested(table.column(name).type)
+    if (nested and not _is_list(table, name)) or (not nested and _is_free_text(table, name)):
+        return 0
+    try:
+        return n_distinct(table, name)
+    except pa.ArrowException:  # lists of lists or records
+        return 0
 
 
-def _task_of(table: Table, label: str, task: str | None, notes: list[str]) -> str:
-    """The task that the label column makes, with its note; only what is built gets through."""
-    if _is_list(table, label):
-        _check_built(table, "multilabel-classification", f"'{label}' holds lists")
-    values = table.strings(label)
-    texts = pc.utf8_trim_whitespace(values).unique().drop_null()
-    distinct = [value for value in texts.to_pylist() if value]
+def _task_of(table: Table, labels: Sequence[str], task: str | None, notes: list[str]) -> str:
+    """The task that the label columns make, with its note; only what is built gets through."""
+    if task in ONE_LABEL and (len(labels) > 1 or _is_list(table, labels[0])):
+        what = f"column '{labels[0]}' holds lists" if len(labels) == 1 else f"{len(labels)} label columns"
+        raise DataError(
+            f"{table.source}: {what}, and the task is {task}, which has one label a row. "
+            f"Leave out --task, or name one other column with --label."
+        )
     if task is not None:
+        if len(labels) == 1 and not _is_list(table, labels[0]):
+            table.strings(labels[0])  # records are refused here, in every task
         notes.append(f"task: {task}, as asked")
         return task
+    if len(labels) > 1:
+        notes.append(f"task: {SEVERAL_LABELS}, because several label columns are named")
+        return SEVERAL_LABELS
+    (label,) = labels
+    if holds_lists(table, label):
+        notes.append(f"task: {SEVERAL_LABELS}, because '{label}' holds lists")
+        return SEVERAL_LABELS
+    distinct = distinct_texts(table, label)
+    joined = joined_note(label, distinct)
     decimals = None if label in table.class_names else _with_decimals(table, label, distinct)
     if decimals is not None:
         notes.append(f"task: regression, because '{label}' holds numbers with decimals, such as {decimals}")
@@ -272,14 +294,13 @@ def _task_of(table: Table, label: str, task: str | None, notes: list[str]) -> st
         raise DataError(
             f"{table.source}: column '{label}' holds {len(distinct):,} different values in {len(table):,} "
             f"rows, too many to be classes. Name another column with --label, or say --task classification "
-            f"if they are."
+            f"if they are." + (f" {joined[0].upper()}{joined[1:]}." if joined else "")
         )
-    notes.append(f"task: classification, because '{label}' holds {_n_values(len(distinct))}")
+    values = "1 value" if len(distinct) == 1 else f"{len(distinct):,} different values"
+    notes.append(f"task: classification, because '{label}' holds {values}")
+    if joined is not None:
+        notes.append(joined)
     return "classification"
-
-
-def _n_values(n: int) -> str:
-    return "1 value" if n == 1 else f"{n:,} different values"
 
 
 def _with_decimals(table: Table, label: str, distinct: list[str]) -> str | None:

@@ -114,9 +114,7 @@ class Report:
             "counts": {f"{severity}s": self.count(severity) for severity in _SEVERITIES},
             "parts": {name: {"file": source, "rows": n} for name, (source, n) in self.parts.items()},
             "task": None if columns is None else columns.task,
-            "columns": None
-            if columns is None
-            else {"text": columns.text, "pair": columns.pair, "label": columns.label},
+            "columns": None if columns is None else columns.to_json(),
             "findings": [found.to_json() for found in self.findings],
         }
 

@@ -48,4 +48,5 @@ def glue_columns(names: tuple[str, ...], train_names: tuple[str, ...]) -> Column
     note = (
         f"{first.kind}, texts in {texts}, labels in '{first.label}': the columns are those of GLUE's {alike}"
     )
-    return Columns(first.kind, first.text, first.pair, first.label if first.label in names else None, (note,))
+    labels = (first.label,) if first.label in names else ()
+    return Columns(first.kind, first.text, first.pair, labels, (note,))

@@ -66,6 +66,11 @@ def spelled_labels(table: Table, column: str) -> pa.ChunkedArray:
     return pc.if_else(empty, pa.scalar(None, pa.large_string()), values)
 
 
+def shown_labels(names: Sequence[str]) -> str:
+    """The first labels, for a line of a message."""
+    return ", ".join(map(shortened, names[:SHOWN_NAMES])) + (", ..." if len(names) > SHOWN_NAMES else "")
+
+
 def _is_whole(name: str) -> bool:
     digits = name.removeprefix("-")
     # isdecimal admits other scripts' digits, which int() reads too; past 18 digits they are identifiers
@@ -74,7 +79,6 @@ def _is_whole(name: str) -> bool:
 
 def _unknown(table: Table, spelled: pa.ChunkedArray, rows: Int64s, names: Sequence[str]) -> str:
     label = spelled[int(rows[0])].as_py()
-    shown = ", ".join(map(shortened, names[:SHOWN_NAMES])) + (", ..." if len(names) > SHOWN_NAMES else "")
     more = ""
     if len(rows) > 1:
         others = len(rows) - 1
@@ -82,6 +86,6 @@ def _unknown(table: Table, spelled: pa.ChunkedArray, rows: Int64s, names: Sequen
     guess = (nearest(label, names) + " ").lstrip()
     return (
         f"{table.place(int(rows[0]))}: label '{shortened(label)}' is not one of the {len(names)} labels "
-        f"this model knows ({shown}).{more}\n{guess}"
+        f"this model knows ({shown_labels(names)}).{more}\n{guess}"
         f"Fix the row, or train again with the new label in the data."
     )

@@ -1,6 +1,6 @@
 """Train, dev and test as the checks see them: the texts and labels of whole tables, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, final
@@ -50,14 +50,25 @@ class Part:
         return found
 
 
-def part(name: PartName, table: Table, columns: Columns) -> Part:
-    """Raises DataError where a column is missing or holds lists. A label column may be absent."""
+Spell = Callable[[Table, Columns], pa.ChunkedArray | None]
+
+
+def spelled_label(table: Table, columns: Columns) -> pa.ChunkedArray | None:
+    """The labels of one column; None where it holds lists."""
+    assert columns.label is not None
+    return None if is_nested(table, columns.label) else spelled_labels(table, columns.label)
+
+
+def part(name: PartName, table: Table, columns: Columns, spell: Spell = spelled_label) -> Part:
+    """Raises DataError where a column is missing or cannot be read. The label columns may be absent, else
+    `spell` gives the label of each row as one text, or None where it is no text."""
     texts = tuple(
         pc.fill_null(readable(table, column), "") for column in (columns.text, columns.pair) if column
     )
-    if columns.label is None or columns.label not in table.names or is_nested(table, columns.label):
-        return Part(name, table, texts, None, None)
-    return Part(name, table, texts, spelled_labels(table, columns.label), table.strings(columns.label))
+    labels = spell(table, columns) if columns.are_labelled(table.names) else None
+    is_plain = labels is not None and columns.label is not None and not is_nested(table, columns.label)
+    written = table.strings(columns.label) if is_plain and columns.label else labels
+    return Part(name, table, texts, labels, written)
 
 
 @final

@@ -30,8 +30,9 @@ def question_columns(
             f"--text and --pair; the columns are: {listed(table.names)}.{other}"
         )
     why = "as asked" if asked else f"because there are '{question}', '{context}' and '{answers}'"
+    labels = () if answers is None else (answers,)
     title = by_key.get("title")
     has_titles = title is not None and pc.count_distinct(table.strings(title)).as_py() > 1
     return Columns(
-        TASK, question, context, answers, (f"task: {TASK}, {why}",), title if has_titles else context
+        TASK, question, context, labels, (f"task: {TASK}, {why}",), title if has_titles else context
     )

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from whet.data.spool import SPILL_BYTES, Spool
 from whet.data.wording import listed, shortened
-from whet.errors import DataError, nearest
+from whet.errors import DataError, UsageError, nearest
 
 Indices = npt.NDArray[np.int64]
 
@@ -26,6 +26,17 @@ Indices = npt.NDArray[np.int64]
 HASHED_ROWS = 65_536
 MOST_COLUMNS = 4096  # a file with more is another kind of file, and would need memory without bound
 TAKEN_ROWS = 10_000
+
+
+LabelColumns = str | Sequence[str] | None  # as a user names them
+
+
+def one_or_several(label: LabelColumns) -> str | tuple[str, ...] | None:
+    """Label columns in their plainest form: None, a name, or two names and more."""
+    names = tuple(label) if isinstance(label, list | tuple) else () if label is None else (label,)
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"label={label!r}: name a column, or a list of columns.")
+    return names if len(names) > 1 else names[0] if names else None
 
 
 @final
@@ -36,9 +47,27 @@ class Columns:
     task: str
     text: str
     pair: str | None
-    label: str | None
+    labels: tuple[str, ...]  # none, one, or several of 0 and 1 that are a label each
     notes: tuple[str, ...]  # one plain line for each thing that was inferred
     group: str | None = None  # rows of one value in it hang together, as the sentences of a document
+
+    @property
+    def label(self) -> str | None:
+        """The one label column; None where there is none, or several."""
+        return self.labels[0] if len(self.labels) == 1 else None
+
+    @property
+    def label_words(self) -> str:
+        """The label columns in a message: "column 'label'"."""
+        return f"column '{self.label}'" if self.label else f"columns {listed(self.labels)}"
+
+    def are_labelled(self, names: Sequence[str]) -> bool:
+        """Whether a table of these columns has those of the labels."""
+        return bool(self.labels) and set(self.labels) <= set(names)
+
+    def to_json(self) -> dict[str, Any]:
+        """text, pair and label, which is a list where the labels are several columns."""
+        return {"text": self.text, "pair": self.pair, "label": one_or_several(self.labels)}
 
 
 @final

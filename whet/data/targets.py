@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whet.data.label_sets import Bools, Int64s, LabelSets
-from whet.data.labels import SHOWN_NAMES, label_names
+from whet.data.labels import label_names, shown_labels
 from whet.data.table import Table, as_text, describe, scalar_text
 from whet.data.wording import counted, listed, shortened
 from whet.errors import DataError, nearest
@@ -110,6 +110,29 @@ def encode_label_sets(table: Table, form: LabelForm, names: Sequence[str]) -> La
     return LabelSets.of(rows, labels, spelled.labelled, len(names))
 
 
+def spelled_sets(table: Table, form: LabelForm) -> pa.ChunkedArray:
+    """The labels of each row as one text, sorted, (n_rows,) large_string; null where it is unlabelled."""
+    if len(form.columns) > 1:
+        sets = encode_label_sets(table, form, form.columns)
+        names, rows, labelled = pa.array(form.columns, pa.large_string()), _rows_of(sets), sets.labelled
+        values = names.take(pa.array(sets.labels))
+    else:
+        spelled = _spelled(table, form)
+        values, rows, labelled = spelled.values, spelled.rows, spelled.labelled
+    found: list[list[str]] = [[] for _ in range(len(table))]
+    for row, value in zip(rows.tolist(), values.to_pylist(), strict=True):
+        found[row].append(value)
+    texts = [
+        (form.separator or "|").join(sorted(set(names))) if is_given else None
+        for names, is_given in zip(found, labelled.tolist(), strict=True)
+    ]
+    return pa.chunked_array([pa.array(texts, pa.large_string())])
+
+
+def _rows_of(sets: LabelSets) -> Int64s:
+    return np.repeat(np.arange(len(sets)), np.diff(sets.offsets))
+
+
 def _spelled(table: Table, form: LabelForm) -> _Spelled:
     (column,) = form.columns
     if describe(table.column(column).type) == "lists":
@@ -195,7 +218,7 @@ def _from_brackets(table: Table, column: str, texts: pa.Array, brackets: pa.Arra
     """Lists written as text, as pandas writes them into a CSV file; only distinct ones are read."""
     at = np.flatnonzero(_bools(brackets))
     encoded = texts.take(pa.array(at)).dictionary_encode()
-    read: list[list[str] | None] = [_list_of_text(text) for text in encoded.dictionary.to_pylist()]
+    read: list[list[str] | None] = [list_of_text(text) for text in encoded.dictionary.to_pylist()]
     numbers = encoded.indices.to_numpy()
     bad = next((i for i, found in enumerate(read) if found is None), None)
     if bad is not None:
@@ -210,12 +233,13 @@ def _from_brackets(table: Table, column: str, texts: pa.Array, brackets: pa.Arra
     return _Spelled(spelled.values, at[spelled.rows], spelled.labelled)
 
 
-def _list_of_text(text: str) -> list[str] | None:
+def list_of_text(text: str) -> list[str] | None:
+    """A list of names as Python or JSON writes it; None for what is none."""
     try:
         values = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
-    if not all(isinstance(value, str | int | float) for value in values):
+    if not isinstance(values, list) or not all(isinstance(value, str | int | float) for value in values):
         return None
     return [scalar_text(value) or "" for value in values]
 
@@ -259,7 +283,6 @@ def _unknown(
     label = spelled.values[int(unknown[0])].as_py()
     first = int(spelled.rows[unknown[0]])
     others = len(np.unique(spelled.rows[unknown])) - 1
-    shown = ", ".join(map(shortened, names[:SHOWN_NAMES])) + (", ..." if len(names) > SHOWN_NAMES else "")
     more = (
         f" {counted(others, 'more row')} {'has' if others == 1 else 'have'} an unknown label."
         if others
@@ -272,6 +295,6 @@ def _unknown(
     hint = (hint + " ").lstrip()
     return (
         f"{table.place(first)}: label '{shortened(label)}' is not one of the {len(names)} labels this model "
-        f"knows ({shown}).{more}\n{hint}"
+        f"knows ({shown_labels(names)}).{more}\n{hint}"
         f"Fix the row, or train again with the new label in the data."
     )

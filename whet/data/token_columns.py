@@ -33,7 +33,7 @@ def token_columns(
         return None
     found = words or texts
     if found is not None and not need_label:
-        return Columns(TASK, found, None, None, (f"words: column '{found}'",))
+        return Columns(TASK, found, None, (), (f"words: column '{found}'",))
     raise DataError(
         f"{table.source}: which columns hold the words and their tags? A list of words and one of tags are "
         f"looked for, as {' or '.join(WORD_NAMES)} and {' or '.join(TAG_NAMES[:2])}, or a text and a list of "
@@ -46,7 +46,7 @@ def _columns(table: Table, text: str, label: str, what: str, asked: bool) -> Col
     why = "as asked" if asked else f"because '{text}' and '{label}' hold {what}"
     documents = document_numbers(table)
     group = document_column(table) if documents is not None and np.ptp(documents) > 0 else None
-    return Columns(TASK, text, None, label, (f"task: {TASK}, {why}",), group)
+    return Columns(TASK, text, None, (label,), (f"task: {TASK}, {why}",), group)
 
 
 def _named(

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
 from whet.config import TrainConfig
 from whet.data.columns import Columns
 from whet.data.findings import Finding
+from whet.data.parts import spelled_label
 from whet.data.table import Table
 from whet.data.texts import Texts
 from whet.errors import ConfigError, DataError
@@ -52,6 +54,12 @@ class Task(ABC):
     def foreign(cls, problem_type: str | None, names: tuple[str, ...]) -> "Task | None":
         """The task of a model that was fine-tuned elsewhere, from config.json's problem_type and id2label;
         None where it is another one."""
+
+    @classmethod
+    def spelled(cls, table: Table, columns: Columns, config: TrainConfig) -> pa.ChunkedArray | None:
+        """The label of each row as one text, (n_rows,) large_string, null where it has none: what findings
+        compare and show; None where labels are no such thing. Raises DataError for what cannot be read."""
+        return spelled_label(table, columns)
 
     @abstractmethod
     def read(self, table: Table, columns: Columns) -> np.ndarray:
@@ -160,6 +168,10 @@ class Task(ABC):
         """The one label of each row, (n,) int64, and the labels' names; None where it is not one of a few."""
         return None
 
+    def first_bias(self) -> Tensor | None:
+        """Where the bias of a new head begins, (n_outputs,) float64; None is at 0."""
+        return None
+
     def training_notes(self) -> tuple[str, ...]:
         """What a user is told of how it will be trained."""
         return ()
@@ -189,6 +201,11 @@ class Task(ABC):
 
         logits (n_texts, n_outputs) float64, targets (n_texts,); of no rows at all, with the rules that need
         none. A task reads the settings that are about it."""
+
+    def scored_while_training(self, logits: np.ndarray, targets: np.ndarray) -> "Task":
+        """The task whose `metrics` tell how an epoch stands, from its dev rows as of `metrics`: with rules of
+        these rows, where figures mean nothing without."""
+        return self
 
     @abstractmethod
     def decode(

@@ -46,7 +46,7 @@ class Decision:
         temperature = fit_temperature(logits, targets) if config.calibrate == "temperature" else 1.0
         chances = softmax(logits, temperature)
         thresholds, goal = None, None
-        if config.threshold != "none":
+        if config.threshold in ("f1", "precision"):
             goal = "f1" if config.min_precision is None else f"precision >= {config.min_precision:g}"
             thresholds = tuple(one_vs_rest_thresholds(chances, targets, config.min_precision))
             if len(thresholds) == 2:

@@ -64,8 +64,9 @@ class Regression(Task):
 
     @classmethod
     def foreign(cls, problem_type: str | None, names: tuple[str, ...]) -> "Regression | None":
-        """A model with one output gives a number."""
-        return cls() if len(names) == 1 else None
+        """A model with one output gives a number, unless that is a yes or no."""
+        is_another = len(names) != 1 or problem_type == "multi_label_classification"
+        return None if is_another else cls()
 
     def read(self, table: Table, columns: Columns) -> np.ndarray:
         """In the data's unit, (n_rows,) float64; nan where a row has none."""

@@ -18,4 +18,9 @@ class TextRules:
     stride: int = 128
     text_column: str | None = None  # what the columns were called in training; None where that is unknown
     pair_column: str | None = None
-    label_column: str | None = None
+    label_columns: tuple[str, ...] = ()
+
+    @property
+    def label_column(self) -> str | None:
+        """The one label column; None where that is unknown, or there are several."""
+        return self.label_columns[0] if len(self.label_columns) == 1 else None

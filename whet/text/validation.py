@@ -1,7 +1,7 @@
 """Whether a tokeniser belongs to its encoder and to the texts, and what a row looks like as tokens."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +90,12 @@ def unknown_findings(part: Part, rows: Int64s, encoded: Encoded, tokeniser: Toke
 
 
 def row_finding(
-    part: Part, row: int, tokeniser: Tokeniser, labels: Sequence[str], max_length: int, cut: Any
+    part: Part, row: int, tokeniser: Tokeniser, target: str, max_length: int, cut: Any
 ) -> Finding:
-    """One row as the encoder sees it: tokens, type ids, and the target that its label becomes."""
+    """One row as the encoder sees it: tokens, type ids, and the target that its label becomes, in words."""
     texts = tuple(column[row].as_py() for column in part.texts)
     encoded = tokeniser.encode([texts], max_length, cut)
     tokens = [visible(str(tokeniser.backend.id_to_token(int(number)))) for number in encoded.ids]
-    label = part.label(row)
-    known = label is not None and label in labels
-    target = f"{labels.index(label or '')} ({quoted(label or '', 40)})" if known else "none: it has no label"
     shown = {
         "text": " / ".join(map(quoted, texts)),
         "tokens": _shown(tokens),

@@ -17,9 +17,9 @@ from whet.checkpoints.locate import locate
 from whet.config import TrainConfig
 from whet.data.columns import Columns, infer_columns
 from whet.data.duplicates import duplicate_findings
-from whet.data.findings import Finding, Report, worst_first
+from whet.data.findings import Finding, Report, quoted, worst_first
 from whet.data.labels import label_names
-from whet.data.parts import Part, PartName, part
+from whet.data.parts import Part, PartName, Spell, part
 from whet.data.readers import read_split_of, read_splits
 from whet.data.table import Table
 from whet.data.validation import cut_finding, label_findings, text_findings
@@ -57,25 +57,23 @@ def check_data(named: Named, model: str, config: TrainConfig) -> Report:
     for name, table in tables.items():
         asked = name == "train" or getattr(named, name) is not None
         try:
-            parts += _part(name, table, columns, asked)
+            parts += _part(name, table, columns, config, asked)
         except DataError as error:
             found.append(_error("columns", error, table.source))
     if parts and parts[0].name == "train":
         found += data_findings(parts, columns, config)
-        found += _target_findings(tables, columns, config)
+        found += _target_findings(parts, columns, config)
         found += _model_findings(parts, columns, model, config)
     return Report(worst_first(found), sizes, columns)
 
 
-def _target_findings(tables: Tables, columns: Columns, config: TrainConfig) -> Iterator[Finding]:
+def _target_findings(parts: list[Part], columns: Columns, config: TrainConfig) -> Iterator[Finding]:
     """What a task cannot read that is not about classes; of those `data_findings` knows more to say."""
     kind = TASKS[columns.task]
     if kind.has_classes:
         return
     task = None
-    for table in tables.values():
-        if columns.label not in table.names:
-            continue
+    for table in (one.table for one in parts if columns.are_labelled(one.table.names)):
         try:
             task = kind.learn(table, columns, config) if task is None else task
             task.read(table, columns)
@@ -88,9 +86,8 @@ def data_findings(
 ) -> Iterator[Finding]:
     """What needs no encoder; the first part is train. Near duplicates are looked for in at most `most_near`
     rows, None is any number."""
-    assert columns.label is not None
     if TASKS[columns.task].has_classes:
-        classes = parts[0].table.class_names.get(columns.label, ())
+        classes = parts[0].table.class_names.get(columns.label or "", ())
         yield from label_findings(parts, classes, are_balanced=config.class_weights == "balanced")
     for one in parts:
         yield from text_findings(one)
@@ -107,9 +104,11 @@ def warn_before_training(
         tables["dev"] = data.dev.table
     if data.test is not None:
         tables["test"] = data.test.table
-    parts = [part(name, table, data.columns) for name, table in tables.items()]
+    columns = data.columns
+    spell = _spell(columns, config)
+    parts = [part(name, table, columns, spell) for name, table in tables.items()]
     n_rows = sum(map(len, parts))
-    found = worst_first(data_findings(parts, data.columns, config, NEAR_IN_TRAINING))
+    found = worst_first(data_findings(parts, columns, config, NEAR_IN_TRAINING))
     errors = [f"{one.place()}: {one.message} {one.fix}" for one in found if one.severity == "error"]
     if errors:
         raise DataError("\n".join(errors))
@@ -132,8 +131,9 @@ def _files(named: Named) -> Iterator[str]:
     yield shlex.quote(str(named.data)) if isinstance(named.data, str | os.PathLike) else "FILE"
     for option in ("dev", "test", "text", "pair", "label"):
         value = getattr(named, option)
-        if isinstance(value, str | os.PathLike):
-            yield f"--{option} {shlex.quote(str(value))}"
+        for one in value if isinstance(value, tuple) and option == "label" else (value,):
+            if isinstance(one, str | os.PathLike):
+                yield f"--{option} {shlex.quote(str(one))}"
 
 
 def _read(named: Named) -> tuple[Tables, list[Finding]]:
@@ -162,16 +162,20 @@ def _name(source: Any) -> str:
     return str(source) if isinstance(source, str | os.PathLike) else f"<{type(source).__name__}>"
 
 
-def _part(name: PartName, table: Table, columns: Columns, asked: bool) -> Iterator[Part]:
+def _part(name: PartName, table: Table, columns: Columns, config: TrainConfig, asked: bool) -> Iterator[Part]:
     """The part, or none where the data brought a split that `train` passes over. Raises DataError."""
-    if asked or columns.label in table.names:
-        infer_columns(table, task=columns.task, text=columns.text, pair=columns.pair, label=columns.label)
+    if asked or columns.are_labelled(table.names):
+        infer_columns(table, task=columns.task, text=columns.text, pair=columns.pair, label=columns.labels)
     elif not {columns.text, columns.pair or columns.text} <= set(table.names):
         return
-    made = part(name, table, columns)
+    made = part(name, table, columns, _spell(columns, config))
     if asked and name != "train" and made.labels is not None and made.labels.null_count == len(made):
-        raise DataError(f"{table.source}: no row has a label in column '{columns.label}'.")
+        raise DataError(f"{table.source}: no row has a label in {columns.label_words}.")
     yield made
+
+
+def _spell(columns: Columns, config: TrainConfig) -> Spell:
+    return lambda table, named: TASKS[columns.task].spelled(table, named, config)
 
 
 def _error(kind: str, error: Exception, source: str) -> Finding:
@@ -220,9 +224,18 @@ def _model_findings(
         yield from unknown_findings(one, rows, encoded, tokeniser)
     train = parts[0]
     labelled = np.arange(0) if train.labels is None else np.flatnonzero(train.labels.is_valid().to_numpy())
-    if len(labelled) and columns.label is not None:
+    if len(labelled):
         try:
-            names = label_names([train.table], columns.label)
+            target = _target(train, int(labelled[0]), columns)
         except DataError:  # told already
             return
-        yield row_finding(train, int(labelled[0]), tokeniser, names, max_length, config.cut)
+        yield row_finding(train, int(labelled[0]), tokeniser, target, max_length, config.cut)
+
+
+def _target(train: Part, row: int, columns: Columns) -> str:
+    """What training makes of the label of a row, in words."""
+    label = train.label(row) or ""
+    if not TASKS[columns.task].has_classes:
+        return label or "no label"
+    assert columns.label is not None
+    return f"{label_names([train.table], columns.label).index(label)} ({quoted(label, 40)})"

@@ -11,7 +11,7 @@ from whet.data.columns import Columns, infer_columns
 from whet.data.folds import row_groups
 from whet.data.readers import read_split_of, read_splits
 from whet.data.splitting import grouped_stratified_split
-from whet.data.table import Table
+from whet.data.table import LabelColumns, Table
 from whet.data.texts import Texts
 from whet.data.wording import counted
 from whet.errors import DataError
@@ -35,7 +35,7 @@ class Named:
     task: str | None = None
     text: str | None = None
     pair: str | None = None
-    label: str | None = None
+    label: LabelColumns = None  # several are columns of 0 and 1
     group: str | None = None  # a column whose rows of one value stay together where rows are held out
 
 
@@ -93,7 +93,7 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     columns = infer_columns(table, task=named.task, text=named.text, pair=named.pair, label=named.label)
     for note in columns.notes:
         say(note)
-    assert columns.label is not None
+    assert columns.labels
     for part in (table, dev, test):
         if part is not None and part.n_broken:
             say(f"{part.source}: {counted(part.n_broken, 'line')} left out that hold no whole row of QQP.")
@@ -113,7 +113,7 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     if whole.n_unlabelled:
         rows, verb = counted(whole.n_unlabelled, "row"), "has" if whole.n_unlabelled == 1 else "have"
         say(f"{rows} of {table.source} {verb} no label: left out of training.")
-    say(f"{len(whole.rows):,} training rows in {table.source}, {task.describe()}.")
+    say(f"{len(whole.rows):,} training rows in {table.source}, {task.describe().removesuffix('.')}.")
     dev_part = None if dev is None else _labelled_part(dev, columns, task, required=named.dev is not None)
     test_part = None if test is None else _labelled_part(test, columns, task, required=named.test is not None)
     if dev_part is not None:
@@ -153,14 +153,13 @@ def _part(table: Table, columns: Columns, task: Task) -> Part:
 
 def _labelled_part(table: Table, columns: Columns, task: Task, required: bool) -> Part | None:
     """None for a split that came with the data and has no labels, as GLUE's test files."""
-    if not required and columns.label not in table.names:
+    if not required and not columns.are_labelled(table.names):
         return None
-    infer_columns(table, task=columns.task, text=columns.text, pair=columns.pair, label=columns.label)
-    assert columns.label is not None
+    infer_columns(table, task=columns.task, text=columns.text, pair=columns.pair, label=columns.labels)
     part = _part(table, columns, task)
     if len(part.rows) == 0:
         if required:
-            raise DataError(f"{table.source}: no row has a label in column '{columns.label}'.")
+            raise DataError(f"{table.source}: no row has a label in {columns.label_words}.")
         return None
     return part
 

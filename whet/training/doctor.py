@@ -12,6 +12,7 @@ from typing import final
 import numpy as np
 
 from whet.config import TrainConfig
+from whet.data.labels import shown_labels
 from whet.errors import TrainingError
 from whet.tasks import Task
 from whet.training.events import Evaluated, Event, Replanned, StepDone, TrainingStarted, Warned
@@ -115,7 +116,7 @@ class Doctor:
         }
 
     def _after_evaluation(self, event: Evaluated) -> dict[str, str]:
-        found = self._overfitting(event)
+        found = self._overfitting(event) | self._given_to_all(event)
         if "confusion" not in event.metrics:
             return found
         confusion = np.array(event.metrics["confusion"])  # true labels as rows
@@ -142,6 +143,19 @@ class Doctor:
         if self._may_restart:
             raise Collapsed(f"Doctor, step {event.step}: {said}: training has collapsed.")
         return found | {"collapse": f"{said}. Try a lower --lr, more rows, or other labels."}
+
+    def _given_to_all(self, event: Evaluated) -> dict[str, str]:
+        """Where rows have several labels: the best threshold of one that was not learnt gives it always."""
+        if "subset_accuracy" not in event.metrics:
+            return {}
+        n, rows = event.metrics["n"], event.metrics["per_class"]
+        given = [row["label"] for row in rows if row["predicted"] > 0.9 * n and row["support"] < 0.5 * n]
+        if not given or event.step < self._n_steps or n < _FEW:
+            return {}
+        return {
+            "given to all": f"{len(given)} of {len(rows)} labels are given to nearly every dev text "
+            f"({shown_labels(given)}): they are not learnt. Try more --epochs or rows."
+        }
 
     def _short(self, predicted: np.ndarray) -> dict[str, str]:
         """A run that was too short or had too few dev rows for more than this."""

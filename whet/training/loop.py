@@ -146,7 +146,8 @@ def _evaluate(
         state.keep(epoch)
         return None
     progress, model = state.progress, state.model
-    metrics = model.task.metrics(Predictor(model, precision).logits(dev.store, pause), dev.targets)
+    logits = Predictor(model, precision).logits(dev.store, pause)
+    metrics = model.task.scored_while_training(logits, dev.targets).metrics(logits, dev.targets)
     score, noise = model.task.standing(metrics, model.task.chosen_by(config))
     is_kept = score >= progress.best_score - noise
     if is_kept:

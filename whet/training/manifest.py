@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from whet.data.table import one_or_several
 from whet.errors import RunError
 from whet.files import checksum
 from whet.runs import versions
@@ -26,7 +27,7 @@ def describe(request: Request, prepared: Prepared) -> dict[str, Any]:
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "task": columns.task,
-        "columns": {"text": columns.text, "pair": columns.pair, "label": columns.label},
+        "columns": columns.to_json(),
         "labels": list(data.task.output_names),
         "model": prepared.location.name,
         "model_sha256": _model_sums(prepared),
@@ -62,6 +63,7 @@ def as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str, 
     try:
         several = {"seeds": manifest.get("seeds", 1), "folds": manifest.get("folds")}
         begun = manifest["config"] | manifest["named"] | several | {"model": manifest["model"]}
+        begun["label"] = one_or_several(begun["label"])
     except (KeyError, TypeError):
         raise RunError(f"{path / 'run.json'} is no manifest of a run that can be gone on with.") from None
     differing = [

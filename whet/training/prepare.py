@@ -89,7 +89,7 @@ def prepare(request: Request, say: Say) -> Prepared:
     precision = resolve_precision(config.precision, device)
     data = read_training_data(request.named, config, say)
     data.task.chosen_by(config)  # raises now, not after an epoch
-    if data.dev is None and config.threshold != "none":
+    if data.dev is None and config.threshold not in ("auto", "none"):
         raise ConfigError(
             f"threshold={config.threshold}: thresholds are fitted on dev rows, and there are none. Name a "
             "dev file, or let dev_fraction hold some out."
@@ -113,7 +113,7 @@ def prepare(request: Request, say: Say) -> Prepared:
         config.stride,
         columns.text,
         columns.pair,
-        columns.label,
+        columns.labels,
     )
     prepared = _bound(data, config, rules, location, device, precision, tokeniser)
     for note in prepared.task.training_notes():
