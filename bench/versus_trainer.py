@@ -64,6 +64,7 @@ def convert(data: Path, out: Path) -> None:
     columns = {
         "mrpc": ("MRPC", "#1 String", "#2 String", "Quality"),
         "rte": ("RTE", "sentence1", "sentence2", "label"),
+        "wnli": ("WNLI", "sentence1", "sentence2", "label"),
         "sst2": ("SST-2", "sentence", None, "label"),
         "cola": ("CoLA", "3", None, "1"),
     }
