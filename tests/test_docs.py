@@ -230,6 +230,16 @@ def _write_data(folder: Path) -> None:
         for first, last, town in people
     ]
     write("entities.conll", *lines)
+    questions = [
+        {
+            "question": f"Who {verb} in {town}?",
+            "context": f"{first} {last} {verb} in {town}. {i} people know.",
+            "answers": {"text": [f"{first} {last}"] * (i % 4 > 0), "answer_start": [0] * (i % 4 > 0)},
+        }
+        for i, verb in enumerate(("lives", "works", "sleeps", "sings") * 2)
+        for first, last, town in people
+    ]
+    write("questions.jsonl", *map(json.dumps, questions))
     topics = [(f"{text} {i}", ["good"] if text in POSITIVE else ["bad", "dull"][: 1 + i % 2])
               for i in range(4) for text in POSITIVE + NEGATIVE]  # fmt: skip
     write("topics.jsonl", *(json.dumps({"text": text, "labels": found}) for text, found in topics))
