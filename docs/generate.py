@@ -82,7 +82,14 @@ def _settings() -> str:
 
 def _predictions() -> Iterator[str]:
     from whet.data.writing import open_writer
-    from whet.examples import MultilabelPrediction
+    from whet.examples import (
+        Answer,
+        AnswerPrediction,
+        Entity,
+        MultilabelPrediction,
+        TagsPrediction,
+        ValuePrediction,
+    )
 
     rows = [{"id": 7, "text": "A joy.", "label": "positive"}]
     found = [whet.LabelPrediction("positive", 0.875, {"negative": 0.125, "positive": 0.875}, (-0.5, 1.5))]
@@ -104,11 +111,23 @@ def _predictions() -> Iterator[str]:
     yield f"```json\n{with_logits.getvalue()}```"
     yield "With `--logits --to FILE.csv`:"
     yield f"```console\n{comma_separated}```"
-    several = MultilabelPrediction(("joy", "love"), {"anger": 0.0625, "joy": 0.875, "love": 0.75})
-    with contextlib.redirect_stdout(io.StringIO()) as lines, open_writer(None) as write:
-        write(rows, [several])
-    yield "Where a text has [several labels](guide.md#several-labels-for-each-text):"
-    yield f"```json\n{lines.getvalue()}```"
+    others = {
+        "Where a text has [several labels](guide.md#several-labels-for-each-text)": MultilabelPrediction(
+            ("joy", "love"), {"anger": 0.0625, "joy": 0.875, "love": 0.75}
+        ),
+        "[A number](guide.md#a-number-for-each-text)": ValuePrediction(3.5, (2.25, 4.75)),
+        "[Entities](guide.md#entities-in-texts)": TagsPrediction(
+            ("Emma", "Clark", "left"), ("B-PER", "I-PER", "O"), (Entity("PER", 0, 10, "Emma Clark", 0.875),)
+        ),
+        "[An answer](guide.md#questions-about-a-text)": AnswerPrediction(
+            "Emma", 0, 4, 0.875, 0.0625, (Answer("Emma", 0, 4, 0.875), Answer("Emma left", 0, 9, 0.0625))
+        ),
+    }
+    for what, prediction in others.items():
+        with contextlib.redirect_stdout(io.StringIO()) as lines, open_writer(None) as write:
+            write([], [prediction])
+        yield f"{what}:"
+        yield f"```json\n{lines.getvalue()}```"
 
 
 def _figures() -> Iterator[str]:
