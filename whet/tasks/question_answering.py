@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whet.answers import MAX_ANSWER, AnswerWindows, Spans, best_spans
+from whet.answers import MAX_ANSWER
 from whet.config import TrainConfig
 from whet.data.columns import Columns
 from whet.data.findings import Finding
@@ -18,7 +18,7 @@ from whet.data.questions import article_units, question_table
 from whet.data.table import Table
 from whet.data.wording import counted
 from whet.errors import ConfigError, DataError
-from whet.examples import Answer, AnswerPrediction
+from whet.examples import AnswerPrediction
 from whet.intervals import loss_interval
 from whet.squad_scores import (
     AnswerScores,
@@ -28,35 +28,14 @@ from whet.squad_scores import (
     squad_metrics,
     with_threshold,
 )
+from whet.tasks.answer_windows import N_OUTPUTS, Asked, Decoded, decoded, placed
 from whet.tasks.base import Task
 from whet.text.encoding import Encoding
-from whet.text.questions import END, PLACE, START, WINDOW, Question, QuestionWindows
+from whet.text.questions import WINDOW, Question, QuestionWindows
 from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
 
 _SHOWN: Final = 5  # answers of a prediction
-_N_OUTPUTS: Final = 2  # the start's logit and the end's; the marks stand behind them
-_AT_ONCE: Final = 512  # questions decoded at a time, which bounds memory
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """The target of one question."""
-
-    context: str
-    answers: tuple[tuple[str, int | None], ...] | None  # text and first character; None where not labelled
-    unit: int  # the article it is about
-
-
-@final
-@dataclass(frozen=True)
-class _Decoded:
-    """What the logits say, of all questions."""
-
-    answers: list[list[Answer]]  # the best first
-    no_answer: np.ndarray  # (n,), how much better no answer scores than the best
-    null_probabilities: np.ndarray  # (n,)
 
 
 @final
@@ -92,7 +71,7 @@ class QuestionAnswering(Task):
     @classmethod
     def foreign(cls, problem_type: str | None, names: tuple[str, ...]) -> "QuestionAnswering | None":
         """Whatever has this head; it always answers."""
-        return cls() if len(names) == _N_OUTPUTS else None
+        return cls() if len(names) == N_OUTPUTS else None
 
     def read(self, table: Table, columns: Columns) -> np.ndarray:
         """(n_rows,) object, an `Asked` each; without a question or a context nothing is labelled."""
@@ -120,7 +99,7 @@ class QuestionAnswering(Task):
         """How many answers no window holds whole."""
         lost = sum(
             any(start is not None for _, start in target.answers)
-            and not any(row[2] for row in _placed(target, own))
+            and not any(row[2] for row in placed(target, own))
             for target, own in zip(targets, marks or (), strict=True)
         )
         if not lost:
@@ -173,7 +152,7 @@ class QuestionAnswering(Task):
         """(n_windows, 3) int64. The first true answer that stands in the context is the one to learn; a
         window that does not hold all of it has none, as in transformers' run_qa.py."""
         assert marks is not None
-        found = [row for target, own in zip(targets, marks, strict=True) for row in _placed(target, own)]
+        found = [row for target, own in zip(targets, marks, strict=True) for row in placed(target, own)]
         return torch.tensor(found, dtype=torch.long).reshape(-1, 3)
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -239,7 +218,7 @@ class QuestionAnswering(Task):
         """The best answer, or none by the threshold, and the next best with their probabilities."""
         if coverage is not None:
             raise ConfigError(f"label_sets={coverage:g}: {self.name} has none. Leave it out.")
-        found = self._decoded(logits, [row[1] for row in rows])
+        found = decoded(logits, [row[1] for row in rows], self.max_answer)
         refused = self._refused(found)
         return [
             AnswerPrediction(
@@ -278,24 +257,7 @@ class QuestionAnswering(Task):
         ends: dict[str, Any] = dict(squad_intervals(self._judged(*self._scored(logits, targets)), units))
         return ends | {"nll": loss_interval(self._losses(logits, targets))}
 
-    def trust(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-        """Nothing yet beside the figures."""
-        return {}
-
-    def _decoded(self, logits: np.ndarray, contexts: Sequence[str]) -> _Decoded:
-        answers: list[list[Answer]] = []
-        no_answer, nulls = np.empty(len(logits)), np.empty(len(logits))
-        for first in range(0, len(logits), _AT_ONCE):
-            some = slice(first, first + _AT_ONCE)
-            spans = _spans(logits[some], self.max_answer)
-            no_answer[some], nulls[some] = spans.no_answer(), spans.null_probabilities
-            answers += [
-                _answers(spans, i, own, context)
-                for i, (own, context) in enumerate(zip(logits[some], contexts[some], strict=True))
-            ]
-        return _Decoded(answers, no_answer, nulls)
-
-    def _refused(self, found: _Decoded) -> np.ndarray:
+    def _refused(self, found: Decoded) -> np.ndarray:
         if self.threshold is None:
             return np.zeros(len(found.no_answer), np.bool_)
         refused: np.ndarray = found.no_answer > self.threshold
@@ -303,7 +265,7 @@ class QuestionAnswering(Task):
 
     def _scored(self, logits: np.ndarray, targets: np.ndarray) -> tuple[AnswerScores, np.ndarray]:
         """Scores of the best answers, whatever no answer scores; and that, (n,)."""
-        found = self._decoded(logits, [target.context for target in targets])
+        found = decoded(logits, [target.context for target in targets], self.max_answer)
         texts = [best[0].text if best else "" for best in found.answers]
         true = [[text for text, _ in target.answers] for target in targets]
         return answer_scores(texts, true), found.no_answer
@@ -314,9 +276,9 @@ class QuestionAnswering(Task):
 
     def _losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """(n_questions,), the mean over a question's windows."""
-        marks = [own[:, _N_OUTPUTS:].astype(np.int64) for own in logits]
+        marks = [own[:, N_OUTPUTS:].astype(np.int64) for own in logits]
         wanted = self.tensor(targets, marks)
-        tokens = torch.from_numpy(np.concatenate([own[:, :_N_OUTPUTS] for own in logits]))
+        tokens = torch.from_numpy(np.concatenate([own[:, :N_OUTPUTS] for own in logits]))
         losses = self.losses(tokens, wanted).numpy()
         counts = np.array([own[-1, WINDOW] + 1 for own in marks])
         return np.asarray(np.add.reduceat(losses, np.cumsum(counts) - counts) / counts)
@@ -336,59 +298,3 @@ class QuestionAnswering(Task):
                 f"max_answer must be at least 1, null_threshold finite: {max_answer}, {threshold}"
             )
         return cls(None if threshold is None else float(threshold), int(decision["n_rows"]), max_answer)
-
-
-def _placed(target: Asked, marks: np.ndarray) -> list[list[int]]:
-    """Tokens, start and end of each window of a question: marks (n_tokens, 4)."""
-    span = next(
-        ((start, start + len(text)) for text, start in target.answers or () if start is not None), None
-    )
-    found = []
-    for own in np.split(marks, np.flatnonzero(np.diff(marks[:, WINDOW])) + 1):
-        row = [len(own), 0, 0]
-        inside = np.flatnonzero(own[:, PLACE] >= 0)
-        if span is not None and len(inside):
-            starts, ends = own[inside, START], own[inside, END]
-            if starts[0] <= span[0] and span[1] <= ends[-1]:
-                first = int(np.searchsorted(starts, span[0], "right")) - 1
-                last = int(np.searchsorted(ends, span[1], "left"))
-                row = [len(own), int(inside[first]), int(inside[last])]
-        found.append(row)
-    return found
-
-
-def _spans(logits: np.ndarray, max_answer: int) -> Spans:
-    """The best spans of some questions."""
-    tokens = np.concatenate(logits)
-    marks = tokens[:, _N_OUTPUTS:].astype(np.int64)
-    questions = np.repeat(np.arange(len(logits)), [len(own) for own in logits])
-    is_new = np.append(True, (np.diff(marks[:, WINDOW]) != 0) | (np.diff(questions) != 0))
-    firsts = np.flatnonzero(is_new)
-    boundaries = np.append(firsts, len(tokens))
-    is_context = marks[:, PLACE] >= 0
-    counts = np.add.reduceat(is_context.astype(np.int64), firsts)
-    places = np.where(is_context, marks[:, PLACE], np.iinfo(np.int64).max)
-    lowest = np.minimum.reduceat(places, firsts)
-    within = np.arange(len(tokens)) - np.repeat(firsts, np.diff(boundaries))
-    starts = np.minimum.reduceat(np.where(is_context, within, np.iinfo(np.int64).max), firsts)
-    starts = np.where(counts > 0, starts, 0)
-    windows = AnswerWindows(
-        boundaries, questions[firsts], starts, starts + counts, np.where(counts > 0, lowest, 0)
-    )
-    return best_spans(tokens[:, 0], tokens[:, 1], windows, len(logits), max_answer)
-
-
-def _answers(spans: Spans, question: int, logits: np.ndarray, context: str) -> list[Answer]:
-    """A question's answers as texts, the best first."""
-    marks = logits[:, _N_OUTPUTS:].astype(np.int64)
-    inside = marks[marks[:, PLACE] >= 0]
-    offsets = np.zeros((int(inside[:, PLACE].max(initial=-1)) + 1, 2), np.int64)
-    offsets[inside[:, PLACE]] = inside[:, START:]
-    found = []
-    for first, last, chance in zip(
-        spans.starts[question], spans.ends[question], spans.probabilities[question], strict=True
-    ):
-        if first >= 0:
-            start, end = int(offsets[first, 0]), int(offsets[last, 1])
-            found.append(Answer(context[start:end], start, end, float(chance)))
-    return found

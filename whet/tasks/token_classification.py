@@ -12,14 +12,12 @@ from torch import Tensor
 from whet.calibration import fit_temperature, softmax
 from whet.config import TrainConfig
 from whet.data.columns import Columns
-from whet.data.sentences import Sentence, Sentences, document_numbers
+from whet.data.sentences import Sentence, Sentences
 from whet.data.table import Table
-from whet.data.tags import check_types, read_tags
+from whet.data.tags import read_tags
 from whet.data.wording import counted
 from whet.entities import (
     Tags,
-    converted,
-    find_scheme,
     repaired,
     scheme_of_names,
     spans_of,
@@ -28,26 +26,27 @@ from whet.entities import (
 )
 from whet.entity_scores import EntityCounts, count_entities, entity_intervals, entity_metrics
 from whet.errors import ConfigError, DataError
-from whet.examples import Entity, TagsPrediction
+from whet.examples import TagsPrediction
 from whet.intervals import loss_interval, wilson
 from whet.tasks.base import Task
 from whet.tasks.objective import PLAIN, Objective, make_objective
+from whet.tasks.tagging import (
+    SCHEME,
+    end_to_end,
+    entities_of,
+    kind_of,
+    summed_by_type,
+    tagged,
+    told,
+    type_places,
+    words_of,
+)
 from whet.text.encoding import Encoding
 from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
 from whet.text.words import WordWindows
 
 _SHOWN_TYPES = 8
-_SCHEME = "IOB2"
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Tagged:
-    """The target of one sentence."""
-
-    tags: np.ndarray | None  # (n_words,) int64 places in the task's tags; None where it is not labelled
-    document: int  # which the sentence is of; a number of its own where nothing is known of documents
 
 
 @final
@@ -100,7 +99,7 @@ class TokenClassification(Task):
                 f"{table.source}: no word of '{columns.label}' is part of an entity, so there is nothing to "
                 "learn. Tag some, or name another column with --label."
             )
-        return cls(tag_names(types, _SCHEME), found=_told(column.tags))
+        return cls(tag_names(types, SCHEME), found=told(column.tags))
 
     @classmethod
     def foreign(cls, problem_type: str | None, names: tuple[str, ...]) -> "TokenClassification | None":
@@ -111,21 +110,7 @@ class TokenClassification(Task):
     def read(self, table: Table, columns: Columns) -> np.ndarray:
         """(n_rows,) object, a `Tagged` each."""
         assert columns.label is not None
-        column = read_tags(table, columns.text, columns.label)
-        check_types(table, column, self.types)
-        tags = converted(column.tags, scheme_of_names(self.tags))
-        place = {tag: i for i, tag in enumerate(self.tags)}
-        ids = np.array([place.get(tag, -1) for tag in tags.names], np.int64)[tags.ids]
-        sentences = np.split(ids, tags.boundaries[1:-1])
-        documents = document_numbers(table)
-        is_known = documents is not None and np.ptp(documents) > 0  # one document says nothing of others
-        numbers = documents if is_known and documents is not None else np.arange(len(table))
-        found = np.empty(len(table), object)
-        found[:] = [
-            Tagged(sentence if is_labelled and len(sentence) else None, int(document))
-            for sentence, is_labelled, document in zip(sentences, column.labelled, numbers, strict=True)
-        ]
-        return found
+        return tagged(table, columns.text, columns.label, self.tags)
 
     def is_labelled(self, targets: np.ndarray) -> np.ndarray:
         """A sentence without words has nothing to learn from."""
@@ -133,14 +118,14 @@ class TokenClassification(Task):
 
     def strata(self, targets: np.ndarray) -> np.ndarray:
         """The rarest type of entity in each sentence."""
-        kinds = self._types_of_tags
+        kinds = type_places(self.tags, self.types)
         inside = [np.unique(kinds[target.tags]) for target in targets]
         counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *inside]), minlength=len(self.types) + 1)
         return np.array([found[counts[found].argmin()] if len(found) else 0 for found in inside], np.int64)
 
     def trained_on(self, targets: np.ndarray, config: TrainConfig) -> "TokenClassification":
         """With the loss that the settings ask for."""
-        return replace(self, objective=make_objective(config, _words(targets), len(self.tags)))
+        return replace(self, objective=make_objective(config, words_of(targets), len(self.tags)))
 
     def describe(self) -> str:
         types = self.types
@@ -154,13 +139,7 @@ class TokenClassification(Task):
     @property
     def types(self) -> tuple[str, ...]:
         """Of entities, sorted."""
-        return tuple(sorted({kind for tag in self.tags if (kind := _kind(tag)) is not None}))
-
-    @property
-    def _types_of_tags(self) -> np.ndarray:
-        """(n_tags,) 0 for O, else 1 + the place of the tag's type."""
-        place = {kind: 1 + i for i, kind in enumerate(self.types)}
-        return np.array([0 if (kind := _kind(tag)) is None else place[kind] for tag in self.tags], np.int64)
+        return tuple(sorted({kind for tag in self.tags if (kind := kind_of(tag)) is not None}))
 
     @classmethod
     def texts(
@@ -186,7 +165,7 @@ class TokenClassification(Task):
 
     def tensor(self, targets: np.ndarray, marks: Sequence[np.ndarray] | None = None) -> Tensor:
         """(n_words,) int64 of all sentences."""
-        return torch.from_numpy(_words(targets))
+        return torch.from_numpy(words_of(targets))
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See `Objective.losses`; a word is what a text is there."""
@@ -198,7 +177,7 @@ class TokenClassification(Task):
 
     def of_guessing(self, targets: np.ndarray) -> tuple[float, float, float]:
         """Of the plain loss it is the entropy of the tags' shares."""
-        words = _words(targets)
+        words = words_of(targets)
         counts = np.bincount(words, minlength=len(self.tags))
         deviation = 0.0
         if self.objective == PLAIN:
@@ -235,10 +214,10 @@ class TokenClassification(Task):
 
     def fitted(self, logits: np.ndarray, targets: np.ndarray, config: TrainConfig) -> "TokenClassification":
         """With the temperature that makes the words' probabilities true."""
-        words = _words(targets)
+        words = words_of(targets)
         if config.calibrate == "none" or len(words) == 0:
             return self
-        rows = _end_to_end(logits, len(self.tags))
+        rows = end_to_end(logits, len(self.tags))
         return replace(self, temperature=fit_temperature(rows, words), n_rows=len(logits))
 
     def decode(
@@ -252,16 +231,7 @@ class TokenClassification(Task):
         if coverage is not None:
             raise ConfigError(f"label_sets={coverage:g}: {self.name} has none. Leave it out.")
         mended, chances = self._answers(logits)
-        spans = spans_of(mended)
-        of_types = self._probabilities_of_types(chances)
-        starts = mended.boundaries
-        entities: list[list[Entity]] = [[] for _ in rows]
-        for kind, sentence, first, stop in zip(*spans[1:5], strict=True):
-            one, name = rows[sentence], spans.types[kind]
-            words = slice(starts[sentence] + first, starts[sentence] + stop)
-            start, end = int(one.offsets[first, 0]), int(one.offsets[stop - 1, 1])
-            chance = float(of_types[words, self.types.index(name)].mean())
-            entities[sentence].append(Entity(name, start, end, one.text[start:end], chance))
+        entities = entities_of(mended, summed_by_type(chances, self.tags, self.types), self.types, rows)
         return [
             TagsPrediction(
                 tags=tuple(tags),
@@ -275,7 +245,7 @@ class TokenClassification(Task):
     def is_right(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Which sentences have every tag right, (n_sentences,) bool."""
         mended, _ = self._answers(logits)
-        same = np.array(mended.names)[mended.ids] == np.array(self.tags)[_words(targets)]
+        same = np.array(mended.names)[mended.ids] == np.array(self.tags)[words_of(targets)]
         starts = mended.boundaries[:-1]
         return np.logical_and.reduceat(same, starts) if len(same) else np.ones(0, np.bool_)
 
@@ -304,13 +274,9 @@ class TokenClassification(Task):
             "nll": loss_interval(losses),
         }
 
-    def trust(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-        """Nothing yet beside the figures."""
-        return {}
-
     def _answers(self, logits: np.ndarray) -> tuple[Tags, np.ndarray]:
         """The repaired tags of (n_sentences,) logits, and the words' probabilities (n_words, n_tags)."""
-        rows = _end_to_end(logits, len(self.tags))
+        rows = end_to_end(logits, len(self.tags))
         return repaired(self._raw(logits, rows), scheme_of_names(self.tags))[0], softmax(
             rows / self.temperature
         )
@@ -319,17 +285,11 @@ class TokenClassification(Task):
         boundaries = np.concatenate([[0], np.cumsum([len(one) for one in logits])]).astype(np.int64)
         return Tags(self.tags, rows.argmax(axis=1), boundaries)
 
-    def _probabilities_of_types(self, chances: np.ndarray) -> np.ndarray:
-        """(n_words, n_tags) -> (n_words, n_types): that a word is part of an entity of each type."""
-        found = np.zeros((len(chances), len(self.types) + 1))
-        np.add.at(found.T, self._types_of_tags, chances.T)
-        return found[:, 1:]
-
     def _scored(
         self, logits: np.ndarray, targets: np.ndarray
     ) -> tuple[EntityCounts, np.ndarray, np.ndarray, int]:
         """Counts by document, which words are right (n_words,), their losses, and how many were repaired."""
-        rows, words = _end_to_end(logits, len(self.tags)), _words(targets)
+        rows, words = end_to_end(logits, len(self.tags)), words_of(targets)
         raw = self._raw(logits, rows)
         mended, changed = repaired(raw, scheme_of_names(self.tags))
         true = Tags(self.tags, words, raw.boundaries)
@@ -353,28 +313,3 @@ class TokenClassification(Task):
         if not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(f"temperature must be finite and above 0: {temperature}")
         return cls(tuple(saved["tags"]), temperature, int(decision["n_rows"]))
-
-
-def _told(tags: Tags) -> str:
-    """What a user is told of the tags of a file."""
-    scheme = find_scheme(tags)
-    n_repaired = int(repaired(tags, scheme)[1].sum())
-    read = "" if scheme == _SCHEME else f", read as {_SCHEME}"
-    broken = f", {counted(n_repaired, 'word')} with a broken sequence repaired" if n_repaired else ""
-    return f"Tags in {scheme}{read}{broken}"
-
-
-def _kind(tag: str) -> str | None:
-    """The type of a tag, None of O."""
-    found = split_tag(tag)
-    return None if found is None or found[0] == "O" else found[1]
-
-
-def _words(targets: np.ndarray) -> np.ndarray:
-    """The tags of all sentences, (n_words,) int64."""
-    return np.concatenate([np.zeros(0, np.int64), *(target.tags for target in targets)])
-
-
-def _end_to_end(logits: np.ndarray, n_tags: int) -> np.ndarray:
-    """(n_sentences,) object -> (n_words, n_tags)."""
-    return np.concatenate([np.zeros((0, n_tags)), *logits])
