@@ -37,7 +37,7 @@ def describe(request: Request, prepared: Prepared) -> dict[str, Any]:
         },
         "data": {name: part.record() for name, part in parts.items() if part is not None},
         "dev_is_held_out": data.dev_is_held_out,
-        "config": asdict(request.config),
+        "config": asdict(request.config) | {"max_length": prepared.rules.max_length},
         "seeds": request.seeds,
         "folds": request.folds,
         "seed": request.config.seed,
