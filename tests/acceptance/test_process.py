@@ -166,13 +166,13 @@ def test_a_stopped_run_says_so_and_leaves_what_can_be_read(encoder, plenty, tmp_
     processes = {number: house.spawn("train", plenty, *options, run) for number, run in runs.items()}
     ended = {}
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while len(ended) < 2 and time.monotonic() < deadline:
             for number, process in processes.items():
                 metrics = runs[number] / "metrics.jsonl"
                 if number not in ended and metrics.exists() and metrics.stat().st_size:
                     process.send_signal(number)
-                    error = process.communicate(timeout=20)[1].decode()
+                    error = process.communicate(timeout=60)[1].decode()
                     ended[number] = (process.returncode, error)
             time.sleep(0.05)
     finally:

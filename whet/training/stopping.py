@@ -42,6 +42,6 @@ class Interruptions:
         self._give_back()
 
     def _give_back(self) -> None:
-        for number, handler in self._before.items():
+        before, self._before = self._before, {}  # a signal may come in between, and give back too
+        for number, handler in before.items():
             signal.signal(number, handler)
-        self._before.clear()
