@@ -148,6 +148,8 @@ class Model:
             )
             look = seen.number
             notes += [*seen.notes, *([] if seen.beside is None else [seen.beside])]
+        if is_right is None and by:
+            notes.append(f"Slices are about rows that are right or wrong, which {task.name} has none of.")
         sliced = () if is_right is None else slice_rows(cuts, is_right)
         return replace(evaluation, slices=sliced, look=look, notes=tuple(notes))
 

@@ -235,3 +235,10 @@ def test_what_is_not_for_entities_says_so(whet, folder, monkeypatch, arguments, 
     ended = whet(*arguments)
     assert ended.status == status
     assert "token-classification" in ended.err
+
+
+def test_slices_are_not_for_sentences_of_many_tags(whet, folder):
+    """Long sentences have a wrong tag more often, which says nothing."""
+    ended = whet("eval", folder / "run", folder / "test.conll", "--slice", "document").ok()
+    assert "slices" not in ended.out.lower()
+    assert "Slices are about rows that are right or wrong" in ended.err

@@ -48,5 +48,5 @@ def command(
         print_evaluation(evaluation)
         print_spans(console(), evaluation.metrics)
         print_trust(evaluation.metrics)
-        figures = TASKS[evaluation.task].figures
-        print_slices(console(), evaluation.slices, figures.get("subset_accuracy", "accuracy"))
+        task = TASKS[evaluation.task]
+        print_slices(console(), evaluation.slices, task.figures.get(task.right_figure, ""))

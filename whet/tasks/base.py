@@ -42,6 +42,7 @@ class Task(ABC):
     headlines: ClassVar[tuple[str, ...]]  # keys that a progress line and a short table show, the first first
     loss: ClassVar[str]  # key of the loss among them
     has_classes: ClassVar[bool]  # each row has one of a few labels, which findings about labels are about
+    right_figure: ClassVar[str] = "accuracy"  # the one that is the share of `is_right`
     choices: ClassVar[tuple[str, ...]]  # what an epoch can be chosen by: keys, or "loss"; the default first
 
     @classmethod

@@ -65,6 +65,7 @@ class Multilabel(Task):
     headlines: ClassVar[tuple[str, ...]] = ("macro_f1", "micro_f1", "macro_pr_auc", "bce")
     loss: ClassVar[str] = "bce"
     has_classes: ClassVar[bool] = False
+    right_figure: ClassVar[str] = "subset_accuracy"
     # PR AUC asks for no threshold, so its luck is that of the texts alone
     choices: ClassVar[tuple[str, ...]] = ("macro_pr_auc", "micro_pr_auc", "macro_f1", "micro_f1", "loss")
 

@@ -62,6 +62,7 @@ class QuestionAnswering(Task):
     loss: ClassVar[str] = "nll"
     choices: ClassVar[tuple[str, ...]] = ("f1", "exact", "loss")
     has_classes: ClassVar[bool] = False
+    right_figure: ClassVar[str] = "exact"
 
     @classmethod
     def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "QuestionAnswering":

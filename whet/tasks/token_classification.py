@@ -242,13 +242,6 @@ class TokenClassification(Task):
             for tags, one, found, raw in zip(mended.sentences(), rows, entities, logits, strict=True)
         ]
 
-    def is_right(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Which sentences have every tag right, (n_sentences,) bool."""
-        mended, _ = self._answers(logits)
-        same = np.array(mended.names)[mended.ids] == np.array(self.tags)[words_of(targets)]
-        starts = mended.boundaries[:-1]
-        return np.logical_and.reduceat(same, starts) if len(same) else np.ones(0, np.bool_)
-
     def metrics(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         """See `whet.entity_scores.entity_metrics`; and n, n_words, n_entities, n_found, accuracy (of words),
         nll (the words' mean, in nats) and n_repaired (words whose predicted tag did not fit its neighbours).
