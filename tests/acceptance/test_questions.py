@@ -166,3 +166,17 @@ def test_what_is_wrong_is_told_by_row_and_mended(whet, folder, tmp_path):
     library.train(file, model=folder / "tiny", out=tmp_path / "run", quiet=True, **{**OPTIONS, "epochs": 1})
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert manifest["task"] == "question-answering"
+
+
+def test_answers_that_no_window_holds_are_told(whet, train, folder, tmp_path):
+    made = rows(30, 5)
+    long = " ".join(house.FILLER[:50])
+    context = f"so {long} by us"
+    made[3] |= {"context": context, "answers": {"text": [long], "answer_start": [3]}}
+    file = squad(tmp_path / "long.json", made)
+    options = ("--max-length", "40", "--set", "min_steps=0", "--set", "dev_fraction=0", "--epochs", "1")
+    ended = train(file, *options, model=folder / "tiny").ok()
+    assert "1 of the training answers stand whole in no window" in ended.err
+    printed = whet("check", file, "--model", folder / "tiny", "--set", "max_length=40").out
+    assert "1 answer stands whole in no window." in printed
+    assert "long.json, row 4" in printed

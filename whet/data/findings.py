@@ -19,7 +19,16 @@ SHOWN_ROWS = 5
 KINDS: tuple[str, ...] = (
     *("unreadable", "columns", "targets", "no-labels", "one-class", "unknown-class", "model"),
     *("tokeniser", "exact-conflict", "case-conflict", "exact-leak", "case-leak", "near-leak"),
-    *("duplicate-id", "empty-question", "empty-context", "absent", "moved-nearest", "not-placed", "moved"),
+    *(
+        "duplicate-id",
+        "empty-question",
+        "empty-context",
+        "absent",
+        "no-window",
+        "moved-nearest",
+        "not-placed",
+        "moved",
+    ),
     *("impossible", "empty-answer"),
     *("near-conflict", "label-spelling", "cut", "unknown-tokens", "empty-text", "mojibake", "control"),
     *("markup", "rare-class", "skew", "exact-repeat", "case-repeat", "near-repeat", "short-text"),

@@ -71,9 +71,11 @@ class Task(ABC):
         """What is wrong with the targets of a table, or worth knowing, beside what `read` refuses."""
         return ()
 
-    def placing_notes(self, targets: np.ndarray, marks: Sequence[np.ndarray] | None) -> tuple[str, ...]:
-        """What a user is told once training rows (n, ...) are tokens, with their marks as of `tensor`."""
-        return ()
+    @classmethod
+    def unplaced(cls, targets: np.ndarray, marks: Sequence[np.ndarray] | None) -> np.ndarray:
+        """Which labelled rows (n, ...) no window holds the whole answer of, once they are tokens, with marks
+        as of `tensor`: (n,) bool."""
+        return np.zeros(len(targets), np.bool_)
 
     @abstractmethod
     def is_labelled(self, targets: np.ndarray) -> np.ndarray:

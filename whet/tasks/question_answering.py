@@ -16,7 +16,6 @@ from whet.data.findings import Finding
 from whet.data.question_findings import question_findings
 from whet.data.questions import article_units, question_table
 from whet.data.table import Table
-from whet.data.wording import counted
 from whet.errors import ConfigError, DataError
 from whet.examples import AnswerPrediction
 from whet.intervals import loss_interval
@@ -96,19 +95,14 @@ class QuestionAnswering(Task):
         """See `whet.data.question_findings`."""
         return question_findings(table, columns)
 
-    def placing_notes(self, targets: np.ndarray, marks: Sequence[np.ndarray] | None) -> tuple[str, ...]:
-        """How many answers no window holds whole."""
-        lost = sum(
+    @classmethod
+    def unplaced(cls, targets: np.ndarray, marks: Sequence[np.ndarray] | None) -> np.ndarray:
+        found = [
             any(start is not None for _, start in target.answers)
             and not any(row[2] for row in placed(target, own))
             for target, own in zip(targets, marks or (), strict=True)
-        )
-        if not lost:
-            return ()
-        questions = counted(lost, "question")
-        return (
-            f"{questions}: no window holds the whole answer. Raise max_length or stride, or see whet check.",
-        )
+        ]
+        return np.array(found, np.bool_)
 
     def is_labelled(self, targets: np.ndarray) -> np.ndarray:
         return np.array([target.answers is not None for target in targets], np.bool_)

@@ -17,15 +17,16 @@ from whet.checkpoints.locate import locate
 from whet.config import TrainConfig
 from whet.data.columns import Columns, infer_columns
 from whet.data.duplicates import duplicate_findings
-from whet.data.findings import Finding, Report, quoted, worst_first
+from whet.data.findings import Finding, Report, finding, quoted, worst_first
 from whet.data.labels import label_names
 from whet.data.parts import Part, PartName, Spell, part
 from whet.data.readers import read_split_of, read_splits
 from whet.data.table import Table
 from whet.data.validation import cut_finding, label_findings, text_findings
+from whet.data.wording import counted
 from whet.errors import CheckpointError, DataError
 from whet.tasks import TASKS
-from whet.text.encoding import joined
+from whet.text.encoding import Encoded, joined
 from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
 from whet.text.validation import row_finding, tokeniser_findings, unknown_findings
@@ -222,6 +223,7 @@ def _model_findings(
         encoded = joined([encoding(texts.some(some)) for some in slices])
         yield from cut_finding(one, rows, encoded.kept, encoded.full_lengths, max_length, config.cut)
         yield from unknown_findings(one, rows, encoded, tokeniser)
+        yield from _unplaced_findings(one, rows, encoded, columns, config)
     train = parts[0]
     labelled = np.arange(0) if train.labels is None else np.flatnonzero(train.labels.is_valid().to_numpy())
     if len(labelled):
@@ -230,6 +232,28 @@ def _model_findings(
         except DataError:  # told already
             return
         yield row_finding(train, int(labelled[0]), tokeniser, target, max_length, config.cut)
+
+
+def _unplaced_findings(
+    one: Part, rows: np.ndarray, encoded: Encoded, columns: Columns, config: TrainConfig
+) -> Iterator[Finding]:
+    """Rows (n,) of the part, encoded, whose answer no window holds."""
+    if encoded.marks is None or not set(columns.labels) <= set(one.table.names):
+        return
+    try:
+        task = TASKS[columns.task].learn(one.table, columns, config)
+        targets = task.read(one.table, columns)[rows]
+    except DataError:  # told already
+        return
+    marks = np.split(encoded.marks, np.cumsum(encoded.lengths)[:-1])
+    labelled = np.flatnonzero(task.is_labelled(targets))
+    lost = labelled[task.unplaced(targets[labelled], [marks[i] for i in labelled])]
+    if len(lost):
+        message = f"{counted(len(lost), 'answer')} stand{'s' if len(lost) == 1 else ''} whole in no window."
+        fix = "Raise max_length or stride, or take a shorter answer."
+        first = int(rows[lost[0]])
+        example = f"{one.table.place(first)} {one.example(first)}"
+        yield finding("warning", "no-window", one.table, rows[lost], message, fix, example=example)
 
 
 def _target(train: Part, row: int, columns: Columns) -> str:

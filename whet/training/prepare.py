@@ -150,8 +150,12 @@ def _say_cut(train: Examples, task: Task, rules: TextRules, say: Say) -> None:
             f"{n_cut:,} of {of} training texts ({n_cut / len(looked_at):.1%}) are longer than max_length="
             f"{rules.max_length} tokens and lose their {rules.cut}."
         )
-    for note in task.placing_notes(train.targets[looked_at], store.marks(looked_at)):
-        say(note)
+    n_unplaced = int(task.unplaced(train.targets[looked_at], store.marks(looked_at)).sum())
+    if n_unplaced:
+        say(
+            f"{n_unplaced:,} of {of} training answers stand whole in no window, and cannot be learnt. Raise "
+            "max_length or stride."
+        )
     n_long = 0 if store.n_windows is None else int((store.n_windows[looked_at] > 1).sum())
     if n_long:
         say(
