@@ -142,6 +142,13 @@ def test_large_logits_have_probabilities():
     assert found.null_probabilities[0] == 0.0
 
 
+def test_a_limit_beyond_all_windows_costs_nothing():
+    windows = windows_of([(0, 1, 3, 0, 0)])
+    logits = [0.0, 1, 3, 2]
+    found = best_spans(logits, logits, windows, 1, 10**12)
+    assert found.scores.tolist() == best_spans(logits, logits, windows, 1, 3).scores.tolist()
+
+
 @pytest.mark.parametrize(
     ("n_questions", "max_answer", "n_best", "message"),
     [

@@ -80,6 +80,7 @@ def best_spans(
     null_scores = np.full(n_questions, np.inf)
     np.minimum.at(null_scores, windows.questions, starts[first] + ends[first])
     tokens = _context_tokens(windows)
+    max_answer = min(max_answer, int(tokens.left.max(initial=1)))
     score = _from_each(starts, ends, tokens, max_answer)
     least = _nth_best(score, tokens, n_questions, n_best)
     tokens = tokens.where(score >= least[tokens.questions])

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from whet.checkpoints.families import family_of
 from whet.checkpoints.loading import Checkpoint, open_checkpoint
-from whet.config import Cut
+from whet.config import Context, Cut, LongTexts
 from whet.errors import CheckpointError, ConfigError
 from whet.files import checksum, checksums, folder_beside, moment, write_json, write_text
 from whet.model import TextModel, start_model
@@ -178,10 +178,20 @@ def _rules(folder: Path, saved: Mapping[str, Any]) -> TextRules:
         raise CheckpointError(
             f"{folder / 'whet.json'}: the rules are badly edited ({error}). Copy the folder again."
         ) from None
-    if type(rules.max_length) is not int or rules.cut not in get_args(Cut):
-        raise CheckpointError(
-            f"{folder / 'whet.json'}: max_length must be a whole number and cut one of "
-            f"{', '.join(get_args(Cut))}, and they are {rules.max_length!r} and {rules.cut!r}. "
-            "Copy the folder again."
+    wrong = [
+        f"{name} must be a whole number from 0 up, and is {value!r}"
+        for name, value in (("max_length", rules.max_length), ("stride", rules.stride))
+        if type(value) is not int or value < 0
+    ]
+    wrong += [
+        f"{name} must be one of {', '.join(get_args(kind))}, and is {value!r}"
+        for name, value, kind in (
+            ("cut", rules.cut, Cut),
+            ("long_texts", rules.long_texts, LongTexts),
+            ("context", rules.context, Context),
         )
+        if value not in get_args(kind)
+    ]
+    if wrong:
+        raise CheckpointError(f"{folder / 'whet.json'}: {'; '.join(wrong)}. Copy the folder again.")
     return rules

@@ -206,6 +206,9 @@ def test_a_badly_edited_whet_json_is_refused(trained, whet, rows):
         ("rules", "cutt", "head", "cutt"),
         ("rules", "cut", "hed", "hed"),
         ("rules", "max_length", "long", "whet.json"),
+        ("rules", "stride", "128", "stride must be a whole number from 0 up, and is '128'"),
+        ("rules", "long_texts", "windows", "long_texts must be one of cut, window, and is 'windows'"),
+        ("rules", "context", None, "context must be one of sentence, document, and is None"),
         (None, "sha256", None, "whet.json"),
         (None, "task", None, "whet.json"),
     ):

@@ -147,6 +147,18 @@ def test_a_model_fine_tuned_elsewhere_opens(whet, folder, tmp_path):
     assert found["nll"] == pytest.approx(ours["nll"], abs=1e-6)
 
 
+@pytest.mark.parametrize("max_length", [4, 5])
+def test_the_shortest_windows_hold_a_token_of_the_context(folder, tmp_path, max_length):
+    options = {**OPTIONS, "epochs": 1, "max_length": max_length}
+    library.train(folder / "train.json", model=folder / "tiny", out=tmp_path / "run", quiet=True, **options)
+    model = library.load(tmp_path / "run")
+    context = " ".join(house.FILLER[:10])
+    store = model.module._store([("who is it by ?", context)]).ensure()
+    assert store.n_windows[0] == 10
+    (one,) = model.predict([("who is it by ?", context)])
+    assert {answer.text for answer in one.answers} <= set(context.split())
+
+
 def test_what_is_wrong_is_told_by_row_and_mended(whet, folder, tmp_path):
     made = rows(60, 4)
     wrong = next(i for i, row in enumerate(made) if row["answers"]["text"])

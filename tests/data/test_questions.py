@@ -255,6 +255,10 @@ def test_problems_come_in_the_order_of_rows():
     ("columns", "message"),
     [
         ({"answer": ["won"], "answer_start": ["x"]}, 'a.json, row 1: the place "x" of an answer is no whole'),
+        (
+            {"answer": ["won"], "answer_start": ["9" * 5000]},
+            f'a.json, row 1: the place "{"9" * 40} ... {"9" * 20}" of an answer is no whole number',
+        ),
         ({"answer": ["won"], "answer_start": [1.5]}, 'a.json, row 1: the place "1.5" of an answer is no'),
         (
             {"answers": ["{'text': open('x')}"], "id": ["q"]},

@@ -250,6 +250,10 @@ def test_looks(head, yes):
             "a.json, article 1, paragraph 1, question 1, answer 1: 'answer_start' is true, where a whole",
         ),
         (
+            content(question(answers=[{"text": "Denver", "answer_start": 2**63}])),
+            f"a.json, article 1, paragraph 1, question 1, answer 1: 'answer_start' is {2**63}, where a whole",
+        ),
+        (
             content(question(is_impossible="no")),
             "a.json, article 1, paragraph 1, question 1: 'is_impossible' is \"no\". Write true",
         ),

@@ -17,6 +17,7 @@ from whet.data.wording import shortened
 from whet.errors import DataError
 
 ANSWERS = pa.list_(pa.struct({"text": pa.string(), "start": pa.int64()}))
+LARGEST = 2**63 - 1  # place that the column of places holds
 _DATA = re.compile(rb'"data"\s*:\s*\[')
 _PARAGRAPHS = re.compile(rb'"paragraphs"\s*:\s*\[')
 
@@ -115,7 +116,7 @@ def _answers(place: str, question: Mapping[str, Any]) -> list[dict[str, Any]] | 
     for number, answer in enumerate(_list(place, question, "answers"), 1):
         at = f"{place}, answer {number}"
         text, start = _text(at, answer, "text") or "", answer.get("answer_start")
-        if start is not None and (not isinstance(start, int) or isinstance(start, bool)):
+        if start is not None and (type(start) is not int or not -LARGEST <= start <= LARGEST):
             raise DataError(
                 f"{at}: 'answer_start' is {shortened(json.dumps(start))}, where a whole number is expected: "
                 f"the place of the answer's first character in the context, from 0."

@@ -12,6 +12,7 @@ from whet.data.wording import counted
 
 MARKS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 NUMPY_NAMES = ("array", "int32", "int64", "str_")
+MOST_DIGITS = 18  # of a place: what an int64 always holds
 SHOWN = 60  # characters of a value in a message
 
 
@@ -88,7 +89,7 @@ def _whole(value: object) -> int | None:
     if not text:
         return None
     digits = text.removesuffix(".0")
-    if not digits.removeprefix("-").isdecimal():
+    if not digits.removeprefix("-").isdecimal() or len(digits) > MOST_DIGITS:
         raise UnreadableAnswer(
             f"the place {quoted(text, SHOWN)} of an answer is no whole number. Give that of its first "
             f"character in the context, from 0."

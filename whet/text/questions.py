@@ -25,7 +25,8 @@ class QuestionWindows:
     """The question and a part of the context in each window of at most max_length tokens.
 
     stride is how many tokens of the context neighbouring windows share, half of a window's part at most. The
-    question has at most half of max_length, and loses its tail where it is longer.
+    question has at most half of max_length, leaves room for a token of the context, and loses its tail where
+    it is longer.
 
     Every token is read, and marked: the window it is in; its number in the whole context, -1 for what is not
     of the context; and there its first character and last + 1."""
@@ -36,6 +37,7 @@ class QuestionWindows:
 
     def __call__(self, rows: Sequence[Question]) -> Encoded:
         template = self.tokeniser.template(2)
+        most = min(self.max_length // 2, self.max_length - template.n_special - 1)
         questions = self.tokeniser.bare([row.question for row in rows])
         number = {context: i for i, context in enumerate(dict.fromkeys(row.context for row in rows))}
         contexts = self.tokeniser.with_offsets(list(number))
@@ -45,7 +47,7 @@ class QuestionWindows:
         marks: list[np.ndarray] = []
         lengths, full_lengths, kept, n_windows = (np.empty(len(rows), np.int64) for _ in range(4))
         for i, row in enumerate(rows):
-            question = questions[i][: self.max_length // 2]
+            question = questions[i][:most]
             tokens, offsets = contexts[number[row.context]]
             room = self.max_length - template.n_special - len(question)
             begin, before = len(ids), len(template.tokens[0]) + len(question) + len(template.tokens[1])
