@@ -243,6 +243,13 @@ def test_token_lists_are_token_classification():
     assert roles(columns) == ("tokens", None, "ner_tags")
 
 
+def test_words_without_a_list_of_tags_are_no_labels():
+    """As a CoNLL file of one column: the words would be several labels of the document's number."""
+    for columns in ({"document": [0] * 3}, {"tags": ["O O"] * 3}):
+        message = error(table(tokens=[["a", "b"]] * 3, **columns))
+        assert "'tokens' holds lists of words, and no column a list with a tag for each." in message
+
+
 def test_labels_that_are_texts():
     data = table(text=WORDS * 3, target=[f"answer {n}" for n in range(36)])
     assert error(data) == (

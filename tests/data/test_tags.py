@@ -8,7 +8,7 @@ import pytest
 
 from whet.data.columns import infer_columns
 from whet.data.readers import read_table
-from whet.data.sentences import Sentences
+from whet.data.sentences import Sentences, document_numbers
 from whet.data.table import Table
 from whet.data.tags import check_types, read_tags
 from whet.errors import DataError
@@ -86,6 +86,14 @@ def test_an_unknown_type_is_named_with_the_nearest():
     data = table(tokens=[["a"], ["b", "c"]], tags=[["B-LOC"], ["B-ORGG", "I-ORGG"]])
     with pytest.raises(DataError, match=r"rows.jsonl:2: 'ORGG' is not one of .* Did you mean 'ORG'\?"):
         check_types(data, read_tags(data, "tokens", "tags"), ("LOC", "ORG"))
+
+
+def test_a_row_without_a_document_is_one_of_its_own():
+    data = table(tokens=[["a"], ["b"], ["c"], ["d"]], document=["x", None, None, "x"])
+    numbers = document_numbers(data).tolist()
+    assert numbers[0] == numbers[3]
+    assert len(set(numbers)) == 3
+    assert [one.before + one.after for one in Sentences(data, "tokens", context=9)] == [()] * 4
 
 
 def test_words_around_a_sentence_end_with_its_document():

@@ -213,3 +213,10 @@ def test_many_rows_take_seconds():
 def read_fast(data: Table):
     form = label_form([data], ["label"])
     return encode_label_sets(data, form, label_set_names([data], form))
+
+
+@pytest.mark.parametrize("text", ["['a' 'b']", "['a'\n \"b\"]", "[{[]: 1}]", '["a"]]'])
+def test_what_only_looks_like_a_list_is_named(text):
+    """numpy writes an array of names without commas: Python would read one name, ab."""
+    data = table(label=["['a']", text])
+    assert "which is no list of label names." in error(lambda: read(data))

@@ -14,7 +14,7 @@ from whet.data.question_columns import question_columns
 from whet.data.several_labels import distinct_texts, holds_lists, joined_note, n_distinct
 from whet.data.table import Columns, LabelColumns, Table, as_text, describe, is_text, one_or_several
 from whet.data.token_columns import TASK as TOKENS
-from whet.data.token_columns import token_columns
+from whet.data.token_columns import WORD_NAMES, token_columns
 from whet.data.wording import listed, shortened
 from whet.errors import DataError, UsageError, nearest
 
@@ -228,7 +228,8 @@ def _sample(table: Table, name: str) -> pa.ChunkedArray:
 
 
 def _fitting_label(table: Table, text: str, pair: str | None, notes: list[str]) -> str:
-    others = [name for name in table.names if name not in (text, pair)]
+    words = [name for name in table.names if name in WORD_NAMES and _is_list(table, name)]
+    others = [name for name in table.names if name not in (text, pair, *words)]
     fitting = []
     for name in others:
         n_values = _n_values(table, name)
@@ -241,7 +242,9 @@ def _fitting_label(table: Table, text: str, pair: str | None, notes: list[str]) 
             f"({n_values:,} in {len(table):,} rows)"
         )
         return name
-    if not others:
+    if words:
+        reason = f"'{words[0]}' holds lists of words, and no column a list with a tag for each"
+    elif not others:
         reason = "There is no column beside the texts"
     elif fitting:
         reason = f"Several could be it ({listed([name for name, _ in fitting])})"

@@ -124,13 +124,17 @@ def word_lists(table: Table, column: str) -> pa.ChunkedArray:
 
 
 def document_numbers(table: Table) -> np.ndarray | None:
-    """The document of each row, (n_rows,) int64; None where nothing tells one from another."""
+    """The document of each row, (n_rows,) int64; None where nothing tells one from another.
+
+    A row that does not say is a document of its own."""
     name = document_column(table)
     if name is None:
         return None
     values = table.strings(name)
     places = pc.index_in(values, value_set=values.unique())
     numbers: np.ndarray = pc.fill_null(places, -1).to_numpy().astype(np.int64)
+    unknown = np.flatnonzero(values.is_null().to_numpy())
+    numbers[unknown] = len(table) + unknown
     return numbers
 
 

@@ -5,8 +5,11 @@ row without a value (null, an empty cell) is unlabelled.
 """
 
 import ast
+import io
+import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -234,14 +237,25 @@ def _from_brackets(table: Table, column: str, texts: pa.Array, brackets: pa.Arra
 
 
 def list_of_text(text: str) -> list[str] | None:
-    """A list of names as Python or JSON writes it; None for what is none."""
+    """A list of names as Python or JSON writes it; None for what is none.
+
+    ['a' 'b'], as numpy writes arrays, is none: Python would read one name, ab."""
     try:
+        if _has_two_side_by_side(text):
+            return None
         values = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError):
         return None
     if not isinstance(values, list) or not all(isinstance(value, str | int | float) for value in values):
         return None
     return [scalar_text(value) or "" for value in values]
+
+
+def _has_two_side_by_side(text: str) -> bool:
+    """Whether a text in quotes directly follows another in an expression of Python."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    kinds = [token.type for token in tokens if token.type != tokenize.NL]
+    return (tokenize.STRING, tokenize.STRING) in pairwise(kinds)
 
 
 def _from_columns(table: Table, names: Sequence[str]) -> LabelSets:
