@@ -242,3 +242,10 @@ def test_slices_are_not_for_sentences_of_many_tags(whet, folder):
     ended = whet("eval", folder / "run", folder / "test.conll", "--slice", "document").ok()
     assert "slices" not in ended.out.lower()
     assert "Slices are about rows that are right or wrong" in ended.err
+
+
+def test_settings_that_are_not_for_entities_are_refused(train, folder):
+    settings = ("--set", "abstain_below=0.5", "--set", "long_texts=window")
+    train(folder / "train.conll", *settings, model=folder / "tiny").refused(
+        "abstain_below, long_texts: not for token-classification, where each word has a tag."
+    )

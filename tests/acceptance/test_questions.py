@@ -192,3 +192,12 @@ def test_answers_that_no_window_holds_are_told(whet, train, folder, tmp_path):
     printed = whet("check", file, "--model", folder / "tiny", "--set", "max_length=40").out
     assert "1 answer stands whole in no window." in printed
     assert "long.json, row 4" in printed
+
+
+@pytest.mark.parametrize("setting", ["class_weights=balanced", "threshold=f1", "long_texts=window"])
+def test_settings_that_are_not_for_questions_are_refused(train, folder, setting):
+    """Settings that do nothing would be believed to do something."""
+    error = train(folder / "train.json", "--set", setting, model=folder / "tiny").refused(
+        "question-answering"
+    )
+    assert setting.partition("=")[0] in error

@@ -158,6 +158,11 @@ BAD = {
         "{0}:2: 'x' holds a list or an object here, but text or a number in {0}:1. "
         "Give the column one kind of value.",
     ),
+    "inner-kinds.jsonl": (
+        b'{"tokens": ["a"]}\n{"tokens": null}\n{"tokens": ["a", 1]}\n{"tokens": ["a"]}',
+        "{0}:3: 'tokens' holds a list or an object here whose values differ in kind from each other, or from "
+        "those before. Give the column one kind of value, or leave it out.",
+    ),
     "words.txt": (
         b"hello\nworld\n",
         f"{{}}: what this file holds cannot be told. Name it by its format: {FORMATS}.",

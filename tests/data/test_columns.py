@@ -3,6 +3,7 @@
 import pytest
 
 from whet.data.columns import infer_columns
+from whet.data.questions import question_table
 from whet.data.readers import read_table
 from whet.errors import DataError, UsageError
 
@@ -234,6 +235,30 @@ def test_question_and_context_are_question_answering():
     assert (columns.task, *roles(columns)) == ("question-answering", "question", "context", "answer")
     columns = infer_columns(data, task="classification", text="question", pair="context")
     assert roles(columns) == ("question", "context", "label")
+
+
+def test_the_answers_column_that_is_named_is_taken():
+    data = table(question=["a?"], context=["b c"], answer=["c"], reply=["b"])
+    columns = infer_columns(data, task="question-answering", label="reply")
+    assert columns.label == "reply"
+    clean, _ = question_table(data, "question", "context", columns.label)
+    assert clean.column("answers").to_pylist() == [[{"text": "b", "start": 0}]]
+    assert "one column, and answer, reply are named. Name one with --label." in error(
+        data, task="question-answering", label=["answer", "reply"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "part"),
+    [
+        ("question-answering", "which columns hold the questions and their contexts?"),
+        ("token-classification", "which column holds the words?"),
+    ],
+)
+def test_prediction_asks_for_no_answers_and_no_tags(task, part):
+    message = error(table(a=[1]), task=task, need_label=False)
+    assert part in message
+    assert "--label" not in message
 
 
 def test_token_lists_are_token_classification():

@@ -92,7 +92,7 @@ def infer_columns(
         if found is not None:
             return found
     if task in (None, QUESTIONS) and (label is None or task == QUESTIONS):
-        found = question_columns(table, text, pair, task == QUESTIONS, need_label)
+        found = question_columns(table, text, pair, asked, task == QUESTIONS, need_label)
         if found is not None:
             return found
     notes: list[str] = []

@@ -35,7 +35,7 @@ _SAID: Mapping[Kind, tuple[str, str]] = {  # of counted rows, and what to do
 def question_findings(table: Table, columns: Columns) -> Iterator[Finding]:
     """One finding a kind of problem, with its rows. Raises DataError as `question_table`."""
     assert columns.pair is not None
-    _, problems = question_table(table, columns.text, columns.pair)
+    _, problems = question_table(table, columns.text, columns.pair, columns.label)
     for kind, (message, fix) in _SAID.items():
         own = [problem for problem in problems if problem.kind == kind]
         if own:

@@ -50,7 +50,7 @@ class QuestionProblem:
 
 
 def question_table(
-    table: Table, question: str = "question", context: str = "context"
+    table: Table, question: str = "question", context: str = "context", answers: str | None = None
 ) -> tuple[Table, list[QuestionProblem]]:
     """The rows of a table with columns of questions and contexts in one form; rows keep their places.
 
@@ -59,30 +59,31 @@ def question_table(
     for no answer), is_impossible (bool: no answer; null for unlabelled). start is where the text stands in
     the context, mended where it was wrong, null where it does not stand there.
 
-    Problems are in the order of the rows. Raises DataError for a missing column and for values that are no
+    The answers are in the column of that name, or else in the first with a usual one. Problems are in the
+    order of the rows. Raises DataError for a missing column and for values that are no
     answers, no places or no marks."""
     contexts = pc.dictionary_encode(pc.fill_null(table.strings(context), "")).combine_chunks()
     questions = pc.fill_null(table.strings(question), "")
     ids, titles = (_optional(table, (name,)) for name in ("id", "title"))
-    reader = _Reader(table, ids, contexts)
+    reader = _Reader(table, ids, contexts, answers or answer_column(table))
     pieces = [reader.answers(start) for start in range(0, max(len(table), 1), MOST_ROWS)]
-    answers = pa.chunked_array(pieces, ANSWERS)
+    given = pa.chunked_array(pieces, ANSWERS)
     problems = reader.problems
     problems += _repeated(table, ids) + _empty(reader, "question", questions)
     problems += _empty(reader, "context", pa.chunked_array([contexts]).cast(pa.large_string()))
-    if answers.null_count < len(answers):
+    if given.null_count < len(given):
         fix = "Give it one; or if the context holds none, write true into is_impossible."
         problems += [
             reader.problem("no-answers", row, "this question has no answers, so it is unlabelled. ", fix)
-            for row in np.flatnonzero(answers.is_null().to_numpy()).tolist()
+            for row in np.flatnonzero(given.is_null().to_numpy()).tolist()
         ]
     columns = {
         "id": ids,
         "title": titles,
         "question": questions.cast(pa.string()),
         "context": contexts,
-        "answers": answers,
-        "is_impossible": pc.equal(pc.list_value_length(answers), 0),
+        "answers": given,
+        "is_impossible": pc.equal(pc.list_value_length(given), 0),
     }
     clean = replace(table, columns=pa.table(columns), class_names={}, known=None)
     return clean, sorted(problems, key=lambda problem: problem.row)
@@ -108,15 +109,17 @@ def article_units(table: Table) -> NDArray[np.int64]:
 class _Reader:
     """Reads the answers of a table, and collects what is wrong with them."""
 
-    def __init__(self, table: Table, ids: pa.ChunkedArray, contexts: pa.DictionaryArray) -> None:
+    def __init__(
+        self, table: Table, ids: pa.ChunkedArray, contexts: pa.DictionaryArray, answers: str | None
+    ) -> None:
         self.problems: list[QuestionProblem] = []
         self._table = table
         self._ids = ids
         self._texts: list[str] = contexts.dictionary.to_pylist()
         self._text_of = contexts.indices.to_numpy()
-        answers, starts = _named(table, ANSWER_NAMES), _named(table, START_NAMES)
+        starts = _named(table, START_NAMES)
         is_nested = answers is not None and describe(table.column(answers).type) in ("lists", "records")
-        self._values = table.column(answers) if answers and is_nested else _optional(table, ANSWER_NAMES)
+        self._values = table.column(answers) if answers and is_nested else _texts(table, answers)
         self._starts = None if is_nested or starts is None else table.strings(starts)
         self._marks = _optional(table, ("is impossible",))
 
@@ -219,7 +222,11 @@ def _named(table: Table, names: Sequence[str]) -> str | None:
 
 def _optional(table: Table, names: Sequence[str]) -> pa.ChunkedArray:
     """Such a column as text, nulls where there is none."""
-    name = _named(table, names)
+    return _texts(table, _named(table, names))
+
+
+def _texts(table: Table, name: str | None) -> pa.ChunkedArray:
+    """The column as text, nulls where there is none."""
     if name is None:
         return pa.chunked_array([pa.nulls(len(table), pa.string())])
     return table.strings(name).cast(pa.string())

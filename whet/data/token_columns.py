@@ -34,6 +34,12 @@ def token_columns(
     found = words or texts
     if found is not None and not need_label:
         return Columns(TASK, found, None, (), (f"words: column '{found}'",))
+    if not need_label:
+        raise DataError(
+            f"{table.source}: which column holds the words? A list of words is looked for, as "
+            f"{' or '.join(WORD_NAMES)}, or a text, as {' or '.join(TEXT_NAMES)}. Name it with --text; the "
+            f"columns are: {listed(table.names)}."
+        )
     raise DataError(
         f"{table.source}: which columns hold the words and their tags? A list of words and one of tags are "
         f"looked for, as {' or '.join(WORD_NAMES)} and {' or '.join(TAG_NAMES[:2])}, or a text and a list of "

@@ -117,8 +117,8 @@ def _check_kinds(name: str, values: list[object], place: Callable[[int], str]) -
         )
     if nested:
         raise DataError(
-            f"{place(nested[0])}: '{name}' holds lists or objects that differ in kind from row to row. "
-            f"Give the column one kind of value, or leave it out."
+            f"{place(_first_odd(values))}: '{name}' holds a list or an object here whose values differ in kind "
+            f"from each other, or from those before. Give the column one kind of value, or leave it out."
         )
     for row, value in enumerate(values):
         if value is not None and not isinstance(value, str | int | float):
@@ -130,6 +130,18 @@ def _check_kinds(name: str, values: list[object], place: Callable[[int], str]) -
             raise DataError(
                 f"{place(row)}: '{name}' holds a whole number of thousands of digits. Give it as text."
             )
+
+
+def _first_odd(values: list[object]) -> int:
+    """The first value that has no type in common with those before; there is one."""
+    good, bad = 0, len(values)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        if _fitting_array(values[:middle], pa.null()) is None:
+            bad = middle
+        else:
+            good = middle
+    return good
 
 
 def _has_surrogate(value: object) -> bool:

@@ -51,6 +51,14 @@ class Task(ABC):
         """The task that a training table poses. Raises DataError, ConfigError."""
 
     @classmethod
+    def refuse(cls, config: TrainConfig, names: Iterable[str], why: str) -> None:
+        """Raises ConfigError where one of these settings is not at rest."""
+        resting = TrainConfig()
+        wrong = [name for name in names if getattr(config, name) != getattr(resting, name)]
+        if wrong:
+            raise ConfigError(f"{', '.join(wrong)}: not for {cls.name}, {why}.")
+
+    @classmethod
     @abstractmethod
     def foreign(cls, problem_type: str | None, names: tuple[str, ...]) -> "Task | None":
         """The task of a model that was fine-tuned elsewhere, from config.json's problem_type and id2label;

@@ -23,14 +23,14 @@ from whet.multilabel_metrics import multilabel_metrics
 from whet.tasks.base import Task
 from whet.tasks.label_rules import LabelRules
 
-_OF_ONE_LABEL: dict[str, Any] = {  # settings that are about exactly one label a row, and their resting values
-    "positive_label": None,
-    "class_weights": "none",
-    "focal_gamma": 0.0,
-    "label_smoothing": 0.0,
-    "min_precision": None,
-    "abstain_below": None,
-}
+_OF_ONE_LABEL = (  # settings that are about exactly one label a row
+    "positive_label",
+    "class_weights",
+    "focal_gamma",
+    "label_smoothing",
+    "min_precision",
+    "abstain_below",
+)
 
 
 @final
@@ -77,11 +77,7 @@ class Multilabel(Task):
     @classmethod
     def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "Multilabel":
         """The labels that the training table has, and how they are written."""
-        wrong = [name for name, resting in _OF_ONE_LABEL.items() if getattr(config, name) != resting]
-        if wrong:
-            raise ConfigError(
-                f"{', '.join(wrong)}: not for {cls.name}, where a row has any number of labels."
-            )
+        cls.refuse(config, _OF_ONE_LABEL, "where a row has any number of labels")
         form = label_form([table], columns.labels, config.label_separator)
         return cls(label_set_names([table], form), form.separator)
 

@@ -35,6 +35,16 @@ from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
 
 _SHOWN: Final = 5  # answers of a prediction
+_OF_LABELS: Final = (  # settings that are about labels, or texts that are read whole
+    "positive_label",
+    "class_weights",
+    "focal_gamma",
+    "label_smoothing",
+    "threshold",
+    "min_precision",
+    "abstain_below",
+    "long_texts",
+)
 
 
 @final
@@ -66,6 +76,7 @@ class QuestionAnswering(Task):
     @classmethod
     def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "QuestionAnswering":
         """What there is to answer is in the rows; there are no labels to learn."""
+        cls.refuse(config, _OF_LABELS, "where answers are parts of a context")
         return cls(max_answer=config.max_answer)
 
     @classmethod
@@ -76,7 +87,7 @@ class QuestionAnswering(Task):
     def read(self, table: Table, columns: Columns) -> np.ndarray:
         """(n_rows,) object, an `Asked` each; without a question or a context nothing is labelled."""
         assert columns.pair is not None
-        clean, _ = question_table(table, columns.text, columns.pair)
+        clean, _ = question_table(table, columns.text, columns.pair, columns.label)
         contexts = clean.column("context").combine_chunks()
         texts, places = contexts.dictionary.to_pylist(), contexts.indices.to_pylist()
         questions, answers = clean.column("question").to_pylist(), clean.column("answers").to_pylist()

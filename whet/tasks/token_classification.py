@@ -47,6 +47,7 @@ from whet.text.tokens import Tokeniser
 from whet.text.words import WordWindows
 
 _SHOWN_TYPES = 8
+_OF_WHOLE_TEXTS = ("positive_label", "threshold", "min_precision", "abstain_below", "long_texts")
 
 
 @final
@@ -92,6 +93,7 @@ class TokenClassification(Task):
     def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "TokenClassification":
         """The types of entities that the training table has, tagged in IOB2 whatever the file is in."""
         assert columns.label is not None
+        cls.refuse(config, _OF_WHOLE_TEXTS, "where each word has a tag")
         column = read_tags(table, columns.text, columns.label)
         types = spans_of(column.tags).types
         if not types:
