@@ -117,8 +117,8 @@ def _check_kinds(name: str, values: list[object], place: Callable[[int], str]) -
         )
     if nested:
         raise DataError(
-            f"{place(_first_odd(values))}: '{name}' holds a list or an object here whose values differ in kind "
-            f"from each other, or from those before. Give the column one kind of value, or leave it out."
+            f"{place(_first_odd(values))}: '{name}' holds a list or an object here whose values differ in "
+            f"kind from each other, or from those before. Give the column one kind of value, or leave it out."
         )
     for row, value in enumerate(values):
         if value is not None and not isinstance(value, str | int | float):
