@@ -88,6 +88,8 @@ class Model:
         """As `predict`, a window of some thousand texts at a time, for any number of them."""
         if isinstance(texts, str):
             raise DataError("predict takes a list of texts; for one text pass [text].")
+        if not isinstance(texts, Iterable):
+            raise DataError(f"predict takes a list of texts, and got {type(texts).__name__}.")
         is_frame = hasattr(texts, "iloc") and hasattr(texts, "columns")  # of pandas
         is_lists = isinstance(texts, Mapping) and any(isinstance(part, list) for part in texts.values())
         if is_lists or is_frame or hasattr(texts, "column_names"):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from whet.data.conll import Layout, conll_batches, looks_like_conll, sniff_layout
 from whet.data.lines import BLOCK_BYTES, LONGEST_LINE, Lines
+from whet.data.readers import read_table
 from whet.errors import DataError
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "conll2003"
@@ -219,3 +220,17 @@ def test_conll_2003_is_what_a_plain_split_gives(name, n_sentences, n_words):
     assert (len(found), sum(len(row[2]) for row in found)) == (n_sentences, n_words)
     assert found[-1][1] == 215
     assert looks_like_conll(text.encode())
+
+
+@pytest.mark.parametrize("border", ["\n", "# newdoc\n"])
+def test_a_column_that_counts_the_words_is_left_out(tmp_path, border):
+    """As in GermEval 2014 and CoNLL-U."""
+    file = tmp_path / "numbered.tsv.conll"
+    sentence = "1\tEmma\tB-PER\n2\tClark\tI-PER\n3\tleft\tO\n"
+    file.write_text(f"# from a paper\n{sentence}\n{border}{sentence}")
+    table = read_table(file)
+    assert table.column("tokens").to_pylist() == [["Emma", "Clark", "left"]] * 2
+    assert table.column("tags").to_pylist() == [["B-PER", "I-PER", "O"]] * 2
+    years = tmp_path / "years.conll"
+    years.write_text("1 B-X\n2 I-X\n4 O\n")
+    assert read_table(years).column("tokens").to_pylist() == [["1", "2", "4"]]

@@ -1,7 +1,8 @@
 """CoNLL columns: a word a line, its tag in the last column, a blank line behind each sentence.
 
-Columns are parted by tabs where the first line has one, else by blanks. A -DOCSTART- line, or CoNLL-U's
-"# newdoc", begins a document. Columns between the word and the tag are not kept.
+Columns are parted by tabs where the first line has one, else by blanks; a first column that counts the words
+of each sentence is left out. A -DOCSTART- line, or CoNLL-U's "# newdoc", begins a document. Columns between the
+word and the tag are not kept.
 
 A row is a sentence, and its line is that of its first word: word i stands i lines below.
 """
@@ -31,16 +32,19 @@ FEWEST_TAGGED = 3  # lines of a head that must be tagged words for a file to be 
 class Layout:
     """How the lines of a file are built, as its beginning shows it."""
 
-    n_columns: int  # 1: words without tags
+    n_columns: int  # 1: words without tags; a column of numbers does not count
     by_tabs: bool
+    is_numbered: bool = False  # the first column counts the words of a sentence
 
     def fields(self, line: str) -> list[str]:
-        """The columns of a line; [] of a blank one."""
+        """The columns of a line, the word first; [] of a blank one."""
         if not line.strip(BLANK):
             return []
         if self.by_tabs:
-            return [field.strip(" ") for field in line.rstrip("\r\n").split("\t")]
-        return _by_blanks(line)
+            found = [field.strip(" ") for field in line.rstrip("\r\n").split("\t")]
+        else:
+            found = _by_blanks(line)
+        return found[self.is_numbered :]
 
 
 @final
@@ -119,7 +123,24 @@ def sniff_layout(head: bytes) -> Layout:
     if first is None:
         return Layout(2, by_tabs=False)
     by_tabs = "\t" in first.rstrip("\r\n")
-    return Layout(len(first.rstrip("\r\n").split("\t") if by_tabs else _by_blanks(first)), by_tabs)
+    n_columns = len(first.rstrip("\r\n").split("\t") if by_tabs else _by_blanks(first))
+    is_numbered = n_columns > 1 and _is_numbered(head, Layout(n_columns, by_tabs))
+    return Layout(n_columns - is_numbered, by_tabs, is_numbered)
+
+
+def _is_numbered(head: bytes, layout: Layout) -> bool:
+    """Whether the first column counts 1, 2, 3 ... in every sentence, and somewhere up to 3 at least."""
+    before, highest = 0, 0
+    for line in _whole_lines(head):
+        fields = layout.fields(line)
+        if not fields or BORDER.match(line):
+            before = 0
+        elif not line.startswith(COMMENT):
+            if fields[0] != str(before + 1):
+                return False
+            before += 1
+            highest = max(highest, before)
+    return highest >= 3
 
 
 def looks_like_conll(head: bytes) -> bool:

@@ -113,7 +113,7 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     if whole.n_unlabelled:
         rows, verb = counted(whole.n_unlabelled, "row"), "has" if whole.n_unlabelled == 1 else "have"
         say(f"{rows} of {table.source} {verb} no label: left out of training.")
-    say(f"{len(whole.rows):,} training rows in {table.source}, {task.describe().removesuffix('.')}.")
+    say(f"{counted(len(whole.rows), 'training row')} in {table.source}, {task.describe().removesuffix('.')}.")
     dev_part = None if dev is None else _labelled_part(dev, columns, task, required=named.dev is not None)
     test_part = None if test is None else _labelled_part(test, columns, task, required=named.test is not None)
     if dev_part is not None:
@@ -134,7 +134,7 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
             f"{what}, {together} kept on one side, seed {split_seed}); give your own with --dev."
         )
     if held_out is not None and len(held_out.rows) < _FEW_ROWS:
-        say(f"So few dev rows say little: one row is {1 / len(held_out.rows):.0%} of accuracy.")
+        say(f"So few dev rows say little: one of them is {1 / len(held_out.rows):.0%} of all.")
     return TrainingData(columns, task, train_part, held_out, test_part, held_out is not None)
 
 
