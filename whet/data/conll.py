@@ -1,8 +1,8 @@
 """CoNLL columns: a word a line, its tag in the last column, a blank line behind each sentence.
 
 Columns are parted by tabs where the first line has one, else by blanks; a first column that counts the words
-of each sentence is left out. A -DOCSTART- line, or CoNLL-U's "# newdoc", begins a document. Columns between the
-word and the tag are not kept.
+of each sentence is left out. A -DOCSTART- line, or CoNLL-U's "# newdoc", begins a document. Columns between
+the word and the tag are not kept.
 
 A row is a sentence, and its line is that of its first word: word i stands i lines below.
 """
