@@ -249,3 +249,13 @@ def test_settings_that_are_not_for_entities_are_refused(train, folder):
     train(folder / "train.conll", *settings, model=folder / "tiny").refused(
         "abstain_below, long_texts: not for token-classification, where each word has a tag."
     )
+
+
+def test_a_model_that_lacks_a_tag_is_scored_by_another_of_its_type():
+    """As those that were tagged in IOB1 and never saw a B: place -1 would be the last tag of all."""
+    from whet.data.readers import read_table
+    from whet.tasks.tagging import tagged
+
+    rows = {"tokens": [["a", "b"], ["c", "d"]], "tags": [["B-PER", "B-PER"], ["B-LOC", "O"]]}
+    found = tagged(read_table(rows), "tokens", "tags", ("O", "I-PER", "I-LOC"))
+    assert [one.tags.tolist() for one in found] == [[1, 1], [2, 0]]

@@ -30,8 +30,7 @@ def tagged(table: Table, words: str, tags: str, names: Sequence[str]) -> np.ndar
     column = read_tags(table, words, tags)
     check_types(table, column, sorted({kind for name in names if (kind := kind_of(name)) is not None}))
     found_tags = converted(column.tags, scheme_of_names(names))
-    place = {tag: i for i, tag in enumerate(names)}
-    ids = np.array([place.get(tag, -1) for tag in found_tags.names], np.int64)[found_tags.ids]
+    ids = np.array([_place(tag, names) for tag in found_tags.names], np.int64)[found_tags.ids]
     sentences = np.split(ids, found_tags.boundaries[1:-1])
     documents = document_numbers(table)
     is_known = documents is not None and np.ptp(documents) > 0  # one document says nothing of others
@@ -42,6 +41,14 @@ def tagged(table: Table, words: str, tags: str, names: Sequence[str]) -> np.ndar
         for sentence, is_labelled, document in zip(sentences, column.labelled, numbers, strict=True)
     ]
     return found
+
+
+def _place(tag: str, names: Sequence[str]) -> int:
+    """The tag's place in a model's names; of a model that lacks it, that of another tag of its type, and -1
+    of a type that no word of the table has."""
+    kind = kind_of(tag)
+    alike = [i for i, name in enumerate(names) if kind_of(name) == kind]
+    return names.index(tag) if tag in names else alike[0] if alike else -1
 
 
 def entities_of(

@@ -169,16 +169,13 @@ def accumulate(
 
     Each piece's sum is divided by the weight of the whole step, so where the pieces are cut cannot matter."""
     device = next(model.parameters()).device
-    train.store.ensure(texts)
-    targets, marks = train.targets[texts], train.store.marks(texts)
-    weight = model.task.weight(model.task.tensor(targets, marks))
+    pieces = cut_by_tokens(texts, train.store.ensure(texts).lengths, config.tokens_per_pass)
+    targets = [model.task.tensor(train.targets[piece], train.store.marks(piece)) for piece in pieces]
+    weight = sum(map(model.task.weight, targets))
     total = 0.0
-    done = 0
-    for piece in cut_by_tokens(texts, train.store.lengths, config.tokens_per_pass):
+    for piece, wanted in zip(pieces, targets, strict=True):
         batch = pack_texts(train.store, piece, dropout=(config.seed, step)).to(device)
-        some = slice(done, done + len(piece))
-        piece_targets = model.task.tensor(targets[some], None if marks is None else marks[some]).to(device)
-        done += len(piece)
+        piece_targets = wanted.to(device)
         with computing(precision, device):
             logits = model.logits(batch)
         losses = model.task.losses(logits, piece_targets)
@@ -192,8 +189,12 @@ def accumulate(
 
 
 def _guilty(losses: Tensor, texts: np.ndarray, store: TokenStore) -> list[int]:
-    """Those of the texts (n,) one of whose losses is not finite."""
-    owners = texts if store.n_reads is None else np.repeat(texts, store.n_reads[texts])
+    """Those of the texts (n,) one of whose losses is not finite; losses are of texts, of the tokens that are
+    read, or of windows."""
+    owners = texts
+    for counts in (store.n_reads, store.n_windows):
+        if counts is not None and len(losses) == counts[texts].sum():
+            owners = np.repeat(texts, counts[texts])
     found: list[int] = np.unique(owners[~losses.detach().isfinite().cpu().numpy()]).tolist()
     return found
 
