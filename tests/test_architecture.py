@@ -244,8 +244,13 @@ def _imports(tree: ast.Module, module: str, path: str, modules: dict[str, str]) 
             for alias in node.names:
                 whole = f"{base}.{alias.name}"
                 yield Import(whole if whole in modules else base, node.lineno, deferred)
-        elif isinstance(node, ast.Call) and _is_dynamic_import(node) and _literal_name(node) is not None:
-            yield Import(str(_literal_name(node)), node.lineno, deferred)
+        elif isinstance(node, ast.Call) and _is_dynamic_import(node):
+            if _literal_name(node) is not None:
+                yield Import(str(_literal_name(node)), node.lineno, deferred)
+            elif _is_one_of_its_own(node):  # it may be any of them
+                for other in modules:
+                    if other.startswith(f"{package}."):
+                        yield Import(other, node.lineno, deferred)
 
 
 def _walk(node: ast.AST, *, deferred: bool) -> Iterator[tuple[ast.AST, bool]]:
@@ -277,11 +282,29 @@ def _literal_name(call: ast.Call) -> str | None:
     return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
 
 
+def _is_one_of_its_own(call: ast.Call) -> bool:
+    """A name computed as f"{__name__}.{...}", which can only be a module of the package that imports it."""
+    first = call.args[0] if call.args else None
+    if not isinstance(first, ast.JoinedStr) or len(first.values) < 2:
+        return False
+    package, dot = first.values[:2]
+    return (
+        isinstance(package, ast.FormattedValue)
+        and isinstance(package.value, ast.Name)
+        and package.value.id == "__name__"
+        and isinstance(dot, ast.Constant)
+        and dot.value == "."
+    )
+
+
 def _unreadable_imports(tree: ast.Module) -> list[int]:
     return [
         node.lineno
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and _is_dynamic_import(node) and _literal_name(node) is None
+        if isinstance(node, ast.Call)
+        and _is_dynamic_import(node)
+        and _literal_name(node) is None
+        and not _is_one_of_its_own(node)
     ]
 
 
@@ -447,6 +470,14 @@ def test_a_sound_house_passes(tmp_path: Path) -> None:
         (
             {"model.py": "import importlib\nimportlib.import_module(f'a{1}')\n"},
             "model.py:2: imports a module by",
+        ),
+        (
+            {
+                "checkpoints/families/__init__.py": "import importlib\n"
+                "def f(name):\n    importlib.import_module(f'{__name__}.{name}')\n",
+                "checkpoints/families/bert.py": "import whet.checkpoints.families\n",
+            },
+            "checkpoints/families/__init__.py: imports itself",
         ),
         ({"artifact.py": "from whet import __version__\n"}, "artifact.py:1: floor 5 imports __init__.py"),
         ({"model.py": "import whet.export\n"}, "model.py:1: imports export.py, which stands below it"),

@@ -44,7 +44,7 @@ def save_model(
             f"{folder} holds something else than a model, and is left alone. Name another folder."
         )
     family = family_of(model.config)
-    names = family.encoder_names(model.encoder.spec).under("", family.encoder_prefix)
+    names = family.encoder_names(model.encoder.spec, model.config).under("", family.encoder_prefix)
     state = model.state_dict() if weights is None else weights
     head = family.heads[model.task.layout]
     tensors = names.save(_below("encoder.", state)) | head.names.save(_below("head.", state))

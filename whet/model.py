@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whet.checkpoints.loading import Checkpoint, encoder_from, new_linear
+from whet.checkpoints.loading import Checkpoint, encoder_from, head_from
 from whet.encoder.dropout import sequence_keys
-from whet.encoder.heads import HEADS, Head
+from whet.encoder.heads import Head
 from whet.encoder.network import Encoder, EncoderOutput
 from whet.encoder.packing import PackedBatch, pack
 from whet.errors import ConfigError
@@ -195,29 +195,26 @@ def start_model(
     The seed is set before anything new is made. Raises ConfigError for more tokens than the encoder has
     positions."""
     generator = torch.Generator().manual_seed(seed)
-    layout = HEADS[task.layout]
-    encoder, n_new = encoder_from(checkpoint, dropout, generator, layout.needs_pooler)
-    head = layout(encoder.spec, task.n_outputs)
-    new = {f"encoder.{name}" for name in ("pooler.weight", "pooler.bias")} if n_new else set()
-    notes = [f"New pooler ({n_new} tensors): the checkpoint has none."] if n_new else []
-    rows = None
-    if checkpoint.layout == task.layout:
-        rows = _matching_rows(checkpoint.labels, task.output_names)
+    with_pooler = checkpoint.family.heads[task.layout].with_pooler
+    encoder, new_pooler = encoder_from(checkpoint, dropout, generator, with_pooler)
+    notes = []
+    if new_pooler:
+        notes.append(f"New pooler ({len(new_pooler)} tensors): the checkpoint has none.")
+    same_layout = checkpoint.layout == task.layout
+    rows = _matching_rows(checkpoint.labels, task.output_names) if same_layout else None
+    head, new_head = head_from(checkpoint, task.layout, task.n_outputs, rows, dropout, generator)
     if rows is None:
-        new_linear(head.classifier, encoder.spec.initializer_range, generator)
         if (bias := task.first_bias()) is not None:
             head.classifier.bias.data.copy_(bias)
-        new |= {"head.classifier.weight", "head.classifier.bias"}
         why = (
             f"the checkpoint's own knows {len(checkpoint.labels)} other labels ({_shown(checkpoint.labels)})"
-            if checkpoint.layout == task.layout
+            if same_layout
             else "as expected"
         )
-        notes.append(f"New head (2 tensors), {why}.")
+        notes.append(f"New head ({len(new_head)} tensors), {why}.")
     else:
-        state = {"weight": checkpoint.head["classifier.weight"], "bias": checkpoint.head["classifier.bias"]}
-        head.classifier.load_state_dict({name: tensor[rows] for name, tensor in state.items()})
         notes.append(f"The checkpoint's head knows these {len(rows)} labels and is kept.")
+    new = {f"encoder.{name}" for name in new_pooler} | {f"head.{name}" for name in new_head}
     model = TextModel(encoder, head, task, tokeniser, rules, checkpoint.config)
     return Start(model, frozenset(new), tuple(notes))
 

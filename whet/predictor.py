@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from whet.encoder.device import computing
+from whet.encoder.heads import TextHead
 from whet.encoder.packing import PackedBatch
 from whet.model import TextModel
 from whet.text.batches import inference_batches, pack_texts
@@ -59,7 +60,8 @@ class Predictor:
     def vectors(self, store: TokenStore) -> np.ndarray:
         """What the head reads of each text, (n_texts, hidden_size) float32, in the store's order; of a text
         of several windows that of the first."""
-        encoder = self.model.encoder
+        encoder, head = self.model.encoder, self.model.head
+        assert isinstance(head, TextHead)
         found = np.empty((len(store), encoder.spec.hidden_size), np.float32)
 
         def put(texts: np.ndarray, batch: PackedBatch, rows: np.ndarray) -> None:
@@ -68,7 +70,7 @@ class Predictor:
             )
             found[texts] = rows[first]
 
-        self._compute(store, encoder.pooled, put)
+        self._compute(store, lambda batch: head.vectors(encoder, batch), put)
         return found
 
     def _compute(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from whet.checkpoints.families import family_named
 from whet.config import SETTINGS, TrainConfig, make_config, parse_settings
-from whet.encoder.network import Encoder, EncoderSpec
+from whet.encoder.network import EncoderSpec
 from whet.errors import ConfigError
 from whet.training.events import Evaluated, Note, StepDone, TrainingDone, TrainingStarted
 from whet.training.listeners import LiveProgress, MetricsLog, PlainProgress, clock
@@ -49,7 +50,7 @@ def test_a_shortened_schedule_keeps_its_past_and_falls_in_a_line() -> None:
 
 
 def test_groups_decay_what_trainer_decays_and_every_parameter_once() -> None:
-    encoder = Encoder(SPEC)
+    encoder = family_named("bert").encoder(SPEC, {})
     groups = parameter_groups(encoder, ["pooler.weight", "pooler.bias"], TrainConfig())
     assert {group["name"]: (group["peak"], group["weight_decay"]) for group in groups} == {
         "encoder": (5e-5, 0.01),

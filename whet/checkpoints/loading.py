@@ -1,7 +1,7 @@
 """Reading a checkpoint folder: configuration, weights and, where it has one, the head with its labels."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -9,15 +9,15 @@ from typing import Any, final
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from whet.checkpoints.families import family_of
 from whet.checkpoints.families.base import Family
-from whet.checkpoints.names import NameTable
+from whet.encoder.dropout import KeyedDropout
+from whet.encoder.heads import Head
 from whet.encoder.network import Encoder, EncoderSpec
 from whet.errors import CheckpointError
 
-_POOLER = ("pooler.weight", "pooler.bias")
 _PICKLES = ("pytorch_model.bin", "*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -30,10 +30,17 @@ class Checkpoint:
     config: Mapping[str, Any]
     family: Family
     spec: EncoderSpec
-    encoder: Mapping[str, Tensor]  # whole but for the pooler, which many checkpoints lack
-    layout: str | None  # of the head, a key of the family's heads; None without one
-    head: Mapping[str, Tensor]  # empty without one
+    tensors: Mapping[str, Tensor]  # under the family's names, without the encoder's prefix
+    layout: str | None  # of the head, a key of the family's heads; None without one that is whole
     labels: tuple[str, ...]  # of the head, in its order; empty without one
+
+    def state(self, layout: str) -> dict[str, Tensor]:
+        """All tensors of an encoder and a head of this layout, as a model names them."""
+        encoder = self.family.encoder_names(self.spec, self.config).load(self.tensors)
+        head = self.family.heads[layout].names.load(self.tensors)
+        return {f"encoder.{name}": tensor for name, tensor in encoder.items()} | {
+            f"head.{name}": tensor for name, tensor in head.items()
+        }
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -46,13 +53,10 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from None
     foreign = _renamed(read_weights(folder), family.encoder_prefix)
-    encoder = family.encoder_names(spec).load(foreign)
-    _check_encoder(folder, spec, family.encoder_names(spec), foreign, encoder)
+    _check_encoder(folder, family, spec, config, foreign)
     layout, head = _head(config, family, foreign)
     labels = _labels(folder, config, head)
-    if not labels:
-        layout, head = None, {}
-    return Checkpoint(folder, config, family, spec, encoder, layout, head, labels)
+    return Checkpoint(folder, config, family, spec, foreign, layout if labels else None, labels)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -103,26 +107,69 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 def encoder_from(
     checkpoint: Checkpoint, dropout: float | None, generator: torch.Generator, pooler: bool = True
-) -> tuple[Encoder, int]:
-    """The encoder with its weights, and how many of its tensors had to be made new (a missing pooler).
+) -> tuple[Encoder, frozenset[str]]:
+    """The encoder with its weights, and the names of its tensors that had to be made new (of a pooler).
 
     dropout overrides the checkpoint's own. Without `pooler` it has none, whether or not there is one."""
-    spec = checkpoint.spec
+    family, spec, config = checkpoint.family, checkpoint.spec, checkpoint.config
+    encoder = family.encoder(spec, config)
+    if not pooler:
+        encoder.pooler = None
+    found = family.encoder_names(spec, config).load(checkpoint.tensors)
+    new = _fill(encoder, found, spec, generator)
+    _set_dropout(encoder, dropout)
+    return encoder, new
+
+
+def head_from(
+    checkpoint: Checkpoint,
+    layout: str,
+    n_outputs: int,
+    rows: Sequence[int] | None,
+    dropout: float | None,
+    generator: torch.Generator,
+) -> tuple[Head, frozenset[str]]:
+    """A head in the family's own layout, and the names of its tensors that had to be made new.
+
+    rows are those of the checkpoint's classifier that make this one, None for a new one. What stands before
+    the classifier is kept where the checkpoint has it."""
+    head_class = checkpoint.family.heads[layout]
+    head = head_class.build(checkpoint.spec, checkpoint.config, n_outputs)
+    found = head_class.names.load(checkpoint.tensors)
+    for name in [name for name in found if name.startswith("classifier.")]:
+        if rows is None:
+            del found[name]
+        else:
+            found[name] = found[name][list(rows)]
+    new = _fill(head, found, checkpoint.spec, generator)
+    _set_dropout(head, dropout)
+    return head, new
+
+
+def _fill(
+    module: nn.Module, found: Mapping[str, Tensor], spec: EncoderSpec, generator: torch.Generator
+) -> frozenset[str]:
+    """Load what was found and make the rest new, as BERT starts: normal weights, zero biases, norms that
+    change nothing; -> the names of the rest."""
+    wanted = module.state_dict()
+    known = {
+        name: found[name] for name in wanted if name in found and found[name].shape == wanted[name].shape
+    }
+    new = frozenset(wanted) - known.keys()
+    module.load_state_dict(known, strict=False)
+    for place, part in module.named_modules():
+        if isinstance(part, nn.Linear) and f"{place}.weight" in new:
+            nn.init.normal_(part.weight, std=spec.initializer_range, generator=generator)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+    return new
+
+
+def _set_dropout(module: nn.Module, dropout: float | None) -> None:
     if dropout is not None:
-        spec = type(spec)(**{**spec.__dict__, "dropout": dropout})
-    encoder = Encoder(spec, pooler)
-    weights = {name: value for name, value in checkpoint.encoder.items() if pooler or name not in _POOLER}
-    missing = encoder.load_state_dict(weights, strict=False).missing_keys
-    if missing:
-        assert encoder.pooler is not None
-        new_linear(encoder.pooler, spec.initializer_range, generator)
-    return encoder, len(missing)
-
-
-def new_linear(layer: torch.nn.Linear, standard_deviation: float, generator: torch.Generator) -> None:
-    """BERT's start for new layers: normal weights, zero biases."""
-    torch.nn.init.normal_(layer.weight, std=standard_deviation, generator=generator)
-    torch.nn.init.zeros_(layer.bias)
+        for part in module.modules():
+            if isinstance(part, KeyedDropout):
+                part.p = dropout
 
 
 def _renamed(foreign: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -140,14 +187,12 @@ def _renamed(foreign: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _check_encoder(
-    folder: Path,
-    spec: EncoderSpec,
-    names: NameTable,
-    foreign: Mapping[str, Tensor],
-    encoder: Mapping[str, Tensor],
+    folder: Path, family: Family, spec: EncoderSpec, config: Mapping[str, Any], foreign: Mapping[str, Tensor]
 ) -> None:
+    names = family.encoder_names(spec, config)
+    encoder = names.load(foreign)
     with torch.device("meta"):
-        expected = {name: tensor.shape for name, tensor in Encoder(spec).state_dict().items()}
+        expected = {name: tensor.shape for name, tensor in family.encoder(spec, config).state_dict().items()}
     problems = []
     for ours, shape in expected.items():
         theirs = names.rows[ours]

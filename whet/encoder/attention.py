@@ -1,5 +1,6 @@
 """Self-attention over a pack: the fast path, and a slow plain reference with the same meaning."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, final
 
@@ -12,21 +13,69 @@ from whet.encoder.packing import PackedBatch, Run
 
 _SHORT = 128  # tokens; up to here two batched products beat the fused kernel on a processor (benchmarks.md)
 
-AttentionKernel = Callable[[Tensor, PackedBatch], Tensor]
+
+class Kernel(ABC):
+    """How queries, keys and values of a pack become attended values. No state."""
+
+    @abstractmethod
+    def __call__(self, qkv: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+        """qkv (n_tokens, 3, n_heads, head_dim) any float -> (n_tokens, n_heads * head_dim); places is what
+        the encoder's positions say of the pack, None where they say nothing."""
+
+    @abstractmethod
+    def first_tokens(self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+        """The same, asked by the first token of each sequence only: q (n_sequences, n_heads, head_dim) in
+        pack order, kv (n_tokens, 2, n_heads, head_dim) -> (n_sequences, n_heads * head_dim) in pack order."""
 
 
-def run_attention(qkv: Tensor, batch: PackedBatch) -> Tensor:
-    """Softmax(q k^T / sqrt(head_dim)) v within each sequence, run by run of equal lengths.
+@final
+class FastAttention(Kernel):
+    """Softmax(q k^T / sqrt(head_dim)) v within each sequence, run by run of equal lengths."""
 
-    qkv (n_tokens, 3, n_heads, head_dim) any float -> (n_tokens, n_heads * head_dim)."""
-    parts = qkv.split([n * length for n, length in batch.runs])
-    on_processor = qkv.device.type == "cpu" and qkv.dtype != torch.bfloat16
-    short: Callable[[Tensor, Run], Tensor] = _ShortAttention.apply if on_processor else _fused_attention
-    outputs = [
-        short(part, run) if run.length <= _SHORT else _fused_attention(part, run)
-        for part, run in zip(parts, batch.runs, strict=True)
-    ]
-    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    def __call__(self, qkv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
+        parts = qkv.split([n * length for n, length in batch.runs])
+        on_processor = qkv.device.type == "cpu" and qkv.dtype != torch.bfloat16
+        short: Callable[[Tensor, Run], Tensor] = _ShortAttention.apply if on_processor else _fused_attention
+        outputs = [
+            short(part, run) if run.length <= _SHORT else _fused_attention(part, run)
+            for part, run in zip(parts, batch.runs, strict=True)
+        ]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    def first_tokens(self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
+        _, n_heads, head_dim = q.shape
+        outputs = []
+        queries = q.split([n for n, _ in batch.runs])
+        parts = kv.split([n * length for n, length in batch.runs])
+        for query, part, (n, length) in zip(queries, parts, batch.runs, strict=True):
+            k, v = part.view(n, length, 2, n_heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+            attended = F.scaled_dot_product_attention(query[:, :, None], k, v)
+            outputs.append(attended.reshape(n, n_heads * head_dim))
+        return torch.cat(outputs)
+
+
+@final
+class PlainAttention(Kernel):
+    """The reference: padded, masked, every step written out."""
+
+    def __call__(self, qkv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
+        n_tokens, _, n_heads, head_dim = qkv.shape
+        sequences = batch.unpack(qkv)
+        padded = nn.utils.rnn.pad_sequence(sequences, batch_first=True)  # (n, longest, 3, n_heads, head_dim)
+        lengths = torch.tensor(batch.lengths, device=qkv.device)
+        real = torch.arange(padded.shape[1], device=qkv.device)[None, :] < lengths[:, None]  # (n, longest)
+        q, k, v = padded.permute(2, 0, 3, 1, 4).unbind(0)
+        scores = q @ k.transpose(-1, -2) / head_dim**0.5
+        scores = scores.masked_fill(~real[:, None, None, :], float("-inf"))
+        attended = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)  # (n, longest, hidden)
+        output: Tensor = attended.new_empty(n_tokens, n_heads * head_dim)
+        for i, start in enumerate(batch.starts.tolist()):
+            output[start : start + batch.lengths[i]] = attended[i, : batch.lengths[i]]
+        return output
+
+    def first_tokens(self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
+        queries = q.new_zeros(len(kv), *q.shape[1:]).index_copy(0, batch.firsts, q)
+        return self(torch.cat([queries[:, None], kv], dim=1), batch, places)[batch.firsts]
 
 
 def _fused_attention(qkv: Tensor, run: Run) -> Tensor:
@@ -78,64 +127,42 @@ def _scaled_bmm(a: Tensor, b: Tensor, head_dim: int, out: Tensor | None = None) 
     return torch.baddbmm(a.new_empty(1, 1, 1), a, b, beta=0, alpha=head_dim**-0.5, out=out)
 
 
-def first_token_attention(q: Tensor, kv: Tensor, batch: PackedBatch) -> Tensor:
-    """The same, asked by the first token of each sequence only.
+class Attention(nn.Module, ABC):
+    """What a layer does between tokens; it holds its projections."""
 
-    q (n_sequences, n_heads, head_dim) in pack order, kv (n_tokens, 2, n_heads, head_dim)
-    -> (n_sequences, n_heads * head_dim) in pack order."""
-    _, n_heads, head_dim = q.shape
-    outputs = []
-    queries = q.split([n for n, _ in batch.runs])
-    parts = kv.split([n * length for n, length in batch.runs])
-    for query, part, (n, length) in zip(queries, parts, batch.runs, strict=True):
-        k, v = part.view(n, length, 2, n_heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(query[:, :, None], k, v)
-        outputs.append(attended.reshape(n, n_heads * head_dim))
-    return torch.cat(outputs)
+    @abstractmethod
+    def forward(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+        """(n_tokens, hidden_size) -> (n_tokens, hidden_size); places as of `Kernel`."""
 
-
-def plain_attention(qkv: Tensor, batch: PackedBatch) -> Tensor:
-    """The reference: padded, masked, every step written out. Same shapes as `run_attention`."""
-    n_tokens, _, n_heads, head_dim = qkv.shape
-    sequences = batch.unpack(qkv)
-    padded = nn.utils.rnn.pad_sequence(sequences, batch_first=True)  # (n, longest, 3, n_heads, head_dim)
-    lengths = torch.tensor(batch.lengths, device=qkv.device)
-    real = torch.arange(padded.shape[1], device=qkv.device)[None, :] < lengths[:, None]  # (n, longest)
-    q, k, v = padded.permute(2, 0, 3, 1, 4).unbind(0)
-    scores = q @ k.transpose(-1, -2) / head_dim**0.5
-    scores = scores.masked_fill(~real[:, None, None, :], float("-inf"))
-    attended = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)  # (n, longest, hidden)
-    output: Tensor = attended.new_empty(n_tokens, n_heads * head_dim)
-    for i, start in enumerate(batch.starts.tolist()):
-        output[start : start + batch.lengths[i]] = attended[i, : batch.lengths[i]]
-    return output
+    @abstractmethod
+    def first_tokens(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+        """(n_tokens, hidden_size) -> (n_sequences, hidden_size) in pack order: what `forward` gives for
+        the first token of each sequence, without the queries and outputs of the others."""
 
 
 @final
-class SelfAttention(nn.Module):
+class SelfAttention(Attention):
     """Query, key and value in one projection, attention by the kernel passed in, output projection."""
 
-    def __init__(self, hidden_size: int, n_heads: int, kernel: AttentionKernel) -> None:
+    def __init__(self, hidden_size: int, n_heads: int, kernel: Kernel, bias: bool = True) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.kernel = kernel
-        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
-        self.output = nn.Linear(hidden_size, hidden_size)
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size, bias)
+        self.output = nn.Linear(hidden_size, hidden_size, bias)
 
-    def forward(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
-        """(n_tokens, hidden_size) -> (n_tokens, hidden_size)."""
+    def forward(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
         qkv = self.qkv(hidden).view(hidden.shape[0], 3, self.n_heads, -1)
-        attended: Tensor = self.output(self.kernel(qkv, batch))
+        attended: Tensor = self.output(self.kernel(qkv, batch, places))
         return attended
 
-    def first_tokens(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
-        """(n_tokens, hidden_size) -> (n_sequences, hidden_size) in pack order: what `forward` gives for
-        the first token of each sequence, without the queries and outputs of the others."""
+    def first_tokens(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
         width = hidden.shape[1]
-        weight, bias = self.qkv.weight, self.qkv.bias
-        q = F.linear(hidden[batch.firsts], weight[:width], bias[:width])
-        kv = F.linear(hidden, weight[width:], bias[width:])
+        weight = self.qkv.weight
+        bias: Tensor | None = self.qkv.bias
+        q = F.linear(hidden[batch.firsts], weight[:width], None if bias is None else bias[:width])
+        kv = F.linear(hidden, weight[width:], None if bias is None else bias[width:])
         shape = (self.n_heads, width // self.n_heads)
-        attended = first_token_attention(q.view(-1, *shape), kv.view(-1, 2, *shape), batch)
+        attended = self.kernel.first_tokens(q.view(-1, *shape), kv.view(-1, 2, *shape), batch, places)
         firsts: Tensor = self.output(attended)
         return firsts

@@ -1,82 +1,130 @@
-"""Heads in the layouts that the families have them in."""
+"""Bricks of heads: a vector for each text, or the states of tokens, to logits."""
 
-from collections.abc import Mapping
-from typing import ClassVar, Final, final
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from whet.encoder.dropout import KeyedDropout
-from whet.encoder.network import Encoder, EncoderSpec
+from whet.encoder.network import ACTIVATIONS, Encoder, EncoderSpec
 from whet.encoder.packing import PackedBatch
 
 
+class Head(nn.Module, ABC):
+    """From an encoder and a pack to logits. Its last step is the linear layer `classifier`."""
+
+    classifier: nn.Linear
+
+    @abstractmethod
+    def forward(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
+        """-> logits (n_texts, n_outputs), or (n_reads, n_outputs) of the tokens that the batch names, in
+        the caller's order."""
+
+
 @final
-class PooledHead(nn.Module):
-    """BERT's head for whole texts: dropout on the pooled vector, then one linear layer."""
+class Transform(nn.Module):
+    """Dropout, a linear layer, an activation and a norm: what some families have before their classifier."""
 
-    needs_pooler: ClassVar[bool] = True
-
-    def __init__(self, spec: EncoderSpec, n_outputs: int) -> None:
+    def __init__(
+        self,
+        spec: EncoderSpec,
+        activation: str,
+        dropout: float | None = None,
+        norm: nn.Module | None = None,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
-        self.dropout = KeyedDropout(spec.dropout, site=1 + 2 * spec.n_layers)
+        self.dropout = None if dropout is None else KeyedDropout(dropout, site=2 + 2 * spec.n_layers)
+        self.dense = nn.Linear(spec.hidden_size, spec.hidden_size, bias)
+        self.activation = ACTIVATIONS[activation]
+        self.norm = norm
+
+    def forward(self, states: Tensor, keys: Tensor) -> Tensor:
+        """(n, hidden_size), keys (n,) int64 -> (n, hidden_size)."""
+        if self.dropout is not None:
+            states = self.dropout(states, keys)
+        states = self.activation(self.dense(states))
+        return states if self.norm is None else self.norm(states)
+
+
+Pool = Callable[[Encoder, PackedBatch], Tensor]
+"""A pack to one vector for each sequence, (n_sequences, hidden_size), in the caller's order."""
+
+
+def pooler_output(encoder: Encoder, batch: PackedBatch) -> Tensor:
+    """What the encoder's own pooler makes of the first token. Raises ValueError without a pooler."""
+    return encoder.pooled(batch)
+
+
+def first_state(encoder: Encoder, batch: PackedBatch) -> Tensor:
+    """The first token's last hidden state."""
+    return encoder.first_states(batch)
+
+
+def mean_state(encoder: Encoder, batch: PackedBatch) -> Tensor:
+    """The mean of all its tokens' last hidden states."""
+    parts = encoder(batch).tokens.split([n * length for n, length in batch.runs])
+    runs = zip(parts, batch.runs, strict=True)
+    return torch.cat([part.view(n, length, -1).mean(dim=1) for part, (n, length) in runs])[batch.ranks]
+
+
+@final
+class TextHead(Head):
+    """A vector of each text, perhaps transformed, then dropout and one linear layer."""
+
+    def __init__(
+        self,
+        spec: EncoderSpec,
+        n_outputs: int,
+        pool: Pool,
+        dropout: float,
+        transform: Transform | None = None,
+    ) -> None:
+        super().__init__()
+        self.pool = pool
+        self.transform = transform
+        self.dropout = KeyedDropout(dropout, site=1 + 2 * spec.n_layers)
         self.classifier = nn.Linear(spec.hidden_size, n_outputs)
 
     def forward(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
-        """-> logits (n_texts, n_outputs), in the caller's order; of a text of several windows their mean.
-        Raises ValueError without a pooler."""
-        keys = batch.dropout_keys[batch.starts]
-        logits: Tensor = self.classifier(self.dropout(encoder.pooled(batch), keys))
+        """Of a text of several windows the logits are their mean."""
+        vectors = self.dropout(self.vectors(encoder, batch), batch.dropout_keys[batch.starts])
+        logits: Tensor = self.classifier(vectors)
         return logits if batch.owners is None else _means(logits, batch.owners)
 
-
-@final
-class TokenHead(nn.Module):
-    """BERT's head for tokens: dropout on the hidden state of each, then one linear layer."""
-
-    needs_pooler: ClassVar[bool] = False
-
-    def __init__(self, spec: EncoderSpec, n_outputs: int) -> None:
-        super().__init__()
-        self.dropout = KeyedDropout(spec.dropout, site=1 + 2 * spec.n_layers)
-        self.classifier = nn.Linear(spec.hidden_size, n_outputs)
-
-    def forward(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
-        """-> logits (n_reads, n_outputs) of the tokens that the batch names, in the caller's order. Raises
-        ValueError where it names none."""
-        states = _read(encoder, batch)
-        logits: Tensor = self.classifier(self.dropout(states, batch.dropout_keys[batch.reads]))
-        return logits
+    def vectors(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
+        """What the classifier reads, (n_sequences, hidden_size), in the caller's order."""
+        pooled = self.pool(encoder, batch)
+        return pooled if self.transform is None else self.transform(pooled, batch.dropout_keys[batch.starts])
 
 
 @final
-class SpanHead(nn.Module):
-    """BERT's head for spans: one linear layer on the hidden state of each token, without dropout."""
+class TokenHead(Head):
+    """The hidden state of each token that is read, perhaps transformed, then dropout and one linear layer."""
 
-    needs_pooler: ClassVar[bool] = False
-
-    def __init__(self, spec: EncoderSpec, n_outputs: int) -> None:
+    def __init__(
+        self, spec: EncoderSpec, n_outputs: int, dropout: float | None, transform: Transform | None = None
+    ) -> None:
+        """dropout is None where the family has none there."""
         super().__init__()
+        self.transform = transform
+        self.dropout = None if dropout is None else KeyedDropout(dropout, site=1 + 2 * spec.n_layers)
         self.classifier = nn.Linear(spec.hidden_size, n_outputs)
 
     def forward(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
-        """-> logits (n_reads, n_outputs) of the tokens that the batch names, in the caller's order. Raises
-        ValueError where it names none."""
-        logits: Tensor = self.classifier(_read(encoder, batch))
+        """Raises ValueError where the batch names no tokens."""
+        if batch.reads is None:
+            raise ValueError("a head for tokens needs a pack that names the tokens to read")
+        keys = batch.dropout_keys[batch.reads]
+        states = encoder(batch).tokens[batch.reads]
+        if self.transform is not None:
+            states = self.transform(states, keys)
+        if self.dropout is not None:
+            states = self.dropout(states, keys)
+        logits: Tensor = self.classifier(states)
         return logits
-
-
-Head = PooledHead | TokenHead | SpanHead
-
-HEADS: Final[Mapping[str, type[Head]]] = {"text": PooledHead, "token": TokenHead, "span": SpanHead}
-"""By what a task's `layout` is."""
-
-
-def _read(encoder: Encoder, batch: PackedBatch) -> Tensor:
-    """The hidden states of the tokens that the batch names, (n_reads, hidden_size)."""
-    if batch.reads is None:
-        raise ValueError("a head for tokens needs a pack that names the tokens to read")
-    states: Tensor = encoder(batch).tokens[batch.reads]
-    return states
 
 
 def _means(rows: Tensor, owners: Tensor) -> Tensor:

@@ -1,15 +1,17 @@
-"""From a specification to a network: embeddings, layers, pooler. Packed batch in, hidden states out."""
+"""Bricks of encoders, and the encoder that is built of them. Packed batch in, hidden states out."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast, final
+from typing import Any, NamedTuple, cast, final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from whet.encoder.attention import AttentionKernel, SelfAttention, run_attention
+from whet.encoder.attention import Attention
 from whet.encoder.dropout import KeyedDropout
 from whet.encoder.packing import PackedBatch
+from whet.encoder.positions import Positions
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -17,6 +19,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "relu": F.relu,
     "silu": F.silu,
+    "tanh": lambda x: x.tanh(),
 }
 
 
@@ -27,7 +30,7 @@ class EncoderSpec:
 
     vocab_size: int
     max_positions: int  # longest sequence, in tokens
-    n_types: int
+    n_types: int  # kinds of tokens that are told apart; 0: none are
     hidden_size: int
     n_layers: int
     n_heads: int
@@ -46,31 +49,76 @@ class EncoderOutput(NamedTuple):
 
 
 @final
-class Embeddings(nn.Module):
-    """Words + absolute positions + token types, normalised."""
+class Words(nn.Module):
+    """A learnt vector for each token id."""
 
-    def __init__(self, spec: EncoderSpec) -> None:
+    def __init__(self, vocab_size: int, width: int) -> None:
         super().__init__()
-        self.words = nn.Embedding(spec.vocab_size, spec.hidden_size)
-        self.positions = nn.Embedding(spec.max_positions, spec.hidden_size)
-        self.types = nn.Embedding(spec.n_types, spec.hidden_size)
-        self.norm = nn.LayerNorm(spec.hidden_size, eps=spec.norm_epsilon)
-        self.dropout = KeyedDropout(spec.dropout, site=0)
+        self.table = nn.Embedding(vocab_size, width)
 
     def forward(self, batch: PackedBatch) -> Tensor:
-        """-> (n_tokens, hidden_size)."""
-        hidden = self.words(batch.token_ids) + self.types(batch.type_ids) + self.positions(batch.positions)
-        dropped: Tensor = self.dropout(self.norm(hidden), batch.dropout_keys)
-        return dropped
+        """-> (n_tokens, width)."""
+        return F.embedding(batch.token_ids, self.table.weight)
 
 
 @final
-class PostNormLayer(nn.Module):
+class TokenTypes(nn.Module):
+    """A learnt vector for each kind of token: of the first text, or the second."""
+
+    def __init__(self, n_types: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(n_types, width)
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """-> (n_tokens, width)."""
+        return F.embedding(batch.type_ids, self.table.weight)
+
+
+@final
+class Embeddings(nn.Module):
+    """The sum of its parts, normalised; `projection` brings another width to the encoder's."""
+
+    def __init__(
+        self,
+        parts: Mapping[str, nn.Module],
+        norm: nn.Module,
+        dropout: float,
+        projection: nn.Linear | None = None,
+    ) -> None:
+        """Each part makes of a pack (n_tokens, width)."""
+        super().__init__()
+        self.parts = nn.ModuleDict(parts)
+        self.norm = norm
+        self.dropout = KeyedDropout(dropout, site=0)
+        self.projection = projection
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """-> (n_tokens, hidden_size)."""
+        hidden: Tensor = sum(part(batch) for part in self.parts.values())
+        hidden = self.dropout(self.norm(hidden), batch.dropout_keys)
+        return hidden if self.projection is None else self.projection(hidden)
+
+
+class Layer(nn.Module, ABC):
+    """One of an encoder's layers."""
+
+    @abstractmethod
+    def forward(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+        """(n_tokens, hidden_size) -> (n_tokens, hidden_size); places as of `attention.Kernel`."""
+
+    @abstractmethod
+    def first_tokens(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+        """(n_tokens, hidden_size) -> (n_sequences, hidden_size): rows `batch.firsts` of `forward`, and no
+        work on any other that is not needed for them."""
+
+
+@final
+class PostNormLayer(Layer):
     """Attention, then feed-forward; each is added to its input and then normalised (Vaswani et al. 2017)."""
 
-    def __init__(self, spec: EncoderSpec, index: int, kernel: AttentionKernel) -> None:
+    def __init__(self, spec: EncoderSpec, index: int, attention: Attention) -> None:
         super().__init__()
-        self.attention = SelfAttention(spec.hidden_size, spec.n_heads, kernel)
+        self.attention = attention
         self.attention_norm = nn.LayerNorm(spec.hidden_size, eps=spec.norm_epsilon)
         self.attention_dropout = KeyedDropout(spec.dropout, site=1 + 2 * index)
         self.up = nn.Linear(spec.hidden_size, spec.intermediate_size)
@@ -79,14 +127,11 @@ class PostNormLayer(nn.Module):
         self.output_norm = nn.LayerNorm(spec.hidden_size, eps=spec.norm_epsilon)
         self.output_dropout = KeyedDropout(spec.dropout, site=2 + 2 * index)
 
-    def forward(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
-        """(n_tokens, hidden_size) -> (n_tokens, hidden_size)."""
-        return self._after(hidden, self.attention(hidden, batch), batch.dropout_keys)
+    def forward(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+        return self._after(hidden, self.attention(hidden, batch, places), batch.dropout_keys)
 
-    def first_tokens(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
-        """(n_tokens, hidden_size) -> (n_sequences, hidden_size): rows `batch.firsts` of `forward`, and no
-        work on any other."""
-        attended = self.attention.first_tokens(hidden, batch)
+    def first_tokens(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+        attended = self.attention.first_tokens(hidden, batch, places)
         return self._after(hidden[batch.firsts], attended, batch.dropout_keys[batch.firsts])
 
     def _after(self, hidden: Tensor, attended: Tensor, keys: Tensor) -> Tensor:
@@ -99,36 +144,62 @@ class PostNormLayer(nn.Module):
 
 @final
 class Encoder(nn.Module):
-    """Embeddings, an ordered list of layers, and BERT's pooler where the checkpoint has one."""
+    """Embeddings, an ordered list of layers, and BERT's pooler where the family has one."""
 
     def __init__(
-        self, spec: EncoderSpec, pooler: bool = True, kernel: AttentionKernel = run_attention
+        self,
+        spec: EncoderSpec,
+        embeddings: Embeddings,
+        layers: Sequence[Layer],
+        positions: Positions | None = None,
+        pooler: nn.Linear | None = None,
+        norm: nn.Module | None = None,
     ) -> None:
+        """positions speak to every layer's attention, norm comes after the last layer."""
         super().__init__()
         self.spec = spec
-        self.embeddings = Embeddings(spec)
-        self.layers = nn.ModuleList(PostNormLayer(spec, i, kernel) for i in range(spec.n_layers))
-        self.pooler = nn.Linear(spec.hidden_size, spec.hidden_size) if pooler else None
+        self.embeddings = embeddings
+        self.positions = positions
+        self.layers = nn.ModuleList(layers)
+        self.norm = norm
+        self.pooler = pooler
+
+    @property
+    def sequence(self) -> list[Layer]:
+        """The layers in the order in which they are run."""
+        return [cast(Layer, layer) for layer in self.layers]
 
     def forward(self, batch: PackedBatch) -> EncoderOutput:
         """Hidden states of every token, and the pooled vector of every sequence."""
-        hidden = self.embeddings(batch)
-        for layer in self.layers:
-            hidden = layer(hidden, batch)
+        hidden, places = self._begin(batch)
+        for layer in self.sequence:
+            hidden = layer(hidden, batch, places)
+        hidden = hidden if self.norm is None else self.norm(hidden)
         pooled = None if self.pooler is None else self.pooler(hidden[batch.starts]).tanh()
         return EncoderOutput(hidden, pooled)
 
-    def pooled(self, batch: PackedBatch) -> Tensor:
-        """tanh(pooler(first token)), (n_sequences, hidden_size), in the caller's order.
+    def first_states(self, batch: PackedBatch) -> Tensor:
+        """The last hidden state of each sequence's first token, (n_sequences, hidden_size), in the caller's
+        order.
 
         Nothing else is read of the last layer, so it is computed for the first tokens only: of a BERT
-        layer's twelve matrix products of hidden_size x hidden_size a token, two are left for the others.
-        Raises ValueError without a pooler."""
+        layer's twelve matrix products of hidden_size x hidden_size a token, two are left for the others."""
+        hidden, places = self._begin(batch)
+        *others, last = self.sequence
+        for layer in others:
+            hidden = layer(hidden, batch, places)
+        firsts = last.first_tokens(hidden, batch, places)[batch.ranks]
+        return firsts if self.norm is None else self.norm(firsts)
+
+    def pooled(self, batch: PackedBatch) -> Tensor:
+        """tanh(pooler(first token)), (n_sequences, hidden_size), in the caller's order. Raises ValueError
+        without a pooler."""
         if self.pooler is None:
             raise ValueError("this encoder has no pooler")
-        hidden = self.embeddings(batch)
-        for layer in self.layers[:-1]:
-            hidden = layer(hidden, batch)
-        firsts = cast(PostNormLayer, self.layers[-1]).first_tokens(hidden, batch)
-        pooled: Tensor = self.pooler(firsts[batch.ranks]).tanh()
+        pooled: Tensor = self.pooler(self.first_states(batch)).tanh()
         return pooled
+
+    def _begin(self, batch: PackedBatch) -> tuple[Tensor, Any]:
+        """The embeddings, and what the positions say of the pack."""
+        places = None if self.positions is None else self.positions(batch)
+        return self.embeddings(batch), places

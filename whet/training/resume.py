@@ -117,9 +117,7 @@ class Checkpoints:
         tensors = load_file(found.folder / "training.safetensors")
         best = None
         if (found.folder / "best").exists():
-            opened = open_checkpoint(found.folder / "best")
-            best = {f"encoder.{name}": tensor for name, tensor in opened.encoder.items()}
-            best |= {f"head.{name}": tensor for name, tensor in opened.head.items()}
+            best = open_checkpoint(found.folder / "best").state(state.model.task.layout)
         state.restore(tensors, found.progress, best)
 
 

@@ -4,9 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+from torch import nn
+
 from whet.checkpoints.names import NameTable
-from whet.encoder.network import EncoderSpec
+from whet.encoder.attention import FastAttention, SelfAttention
+from whet.encoder.heads import Head
+from whet.encoder.network import ACTIVATIONS, Encoder, EncoderSpec, Layer, PostNormLayer
 from whet.errors import CheckpointError
+
+Config = Mapping[str, Any]
+"""config.json as it stands."""
 
 
 @final
@@ -15,8 +22,11 @@ class Family:
     """How config.json and parameter names of one `model_type` map to ours."""
 
     model_type: str
-    spec: Callable[[Mapping[str, Any]], EncoderSpec]  # raises CheckpointError
-    encoder_names: Callable[[EncoderSpec], NameTable]
+    title: str  # as people call it
+    advice: str  # when to choose it, one sentence
+    spec: Callable[[Config], EncoderSpec]  # raises CheckpointError
+    encoder: Callable[[EncoderSpec, Config], Encoder]
+    encoder_names: Callable[[EncoderSpec, Config], NameTable]
     encoder_prefix: str  # what stands before the encoder's names in a model with a head
     heads: Mapping[str, "HeadClass"]  # by what a task's `layout` is
 
@@ -27,15 +37,33 @@ class HeadClass:
     """A head as transformers has it."""
 
     architecture: str  # the class
+    build: Callable[[EncoderSpec, Config, int], Head]  # for a number of outputs
     names: NameTable  # the head's tensors in it
+    with_pooler: bool = False  # whether the class has the encoder's pooler
 
 
-def one_linear(theirs: str) -> NameTable:
-    """The names of a head that is one linear layer."""
-    return NameTable({f"classifier.{kind}": (f"{theirs}.{kind}",) for kind in ("weight", "bias")})
+def linear_names(ours: str, *theirs: str) -> NameTable:
+    """The names of one linear layer of ours, and of those that are stacked to make it."""
+    return NameTable(
+        {f"{ours}.{kind}": tuple(f"{name}.{kind}" for name in theirs) for kind in ("weight", "bias")}
+    )
 
 
-def setting(config: Mapping[str, Any], key: str, kind: type) -> Any:
+def module_names(modules: Mapping[str, tuple[str, ...]]) -> NameTable:
+    """The same of several modules that have a weight and a bias each."""
+    table = NameTable({})
+    for ours, theirs in modules.items():
+        table |= linear_names(ours, *theirs)
+    return table
+
+
+def dropout_of(config: Config, key: str, otherwise: str = "hidden_dropout_prob") -> float:
+    """A head's own dropout where config.json has one, else that of another entry, else 0.1."""
+    value = config.get(key)
+    return float(config.get(otherwise, 0.1) if value is None else value)
+
+
+def setting(config: Config, key: str, kind: type) -> Any:
     """One entry of config.json. Raises CheckpointError where it is absent or of another type."""
     value = config.get(key)
     if not isinstance(value, kind) or isinstance(value, bool):
@@ -43,3 +71,84 @@ def setting(config: Mapping[str, Any], key: str, kind: type) -> Any:
             f"config.json: {key} is {value!r}, and must be {kind.__name__}; the folder is not whole."
         )
     return value
+
+
+def activation_of(config: Config, key: str = "hidden_act") -> str:
+    """Raises CheckpointError for one that is not built."""
+    activation: str = setting(config, key, str)
+    if activation not in ACTIVATIONS:
+        raise CheckpointError(
+            f"config.json: {key} is '{activation}'; whet has {', '.join(sorted(ACTIVATIONS))}."
+        )
+    return activation
+
+
+def refuse_decoder(config: Config) -> None:
+    """Raises CheckpointError for an encoder that was made to be a decoder."""
+    if config.get("is_decoder"):
+        raise CheckpointError("config.json: is_decoder is true; whet fine-tunes encoders only.")
+
+
+def bert_like_spec(config: Config, offset: int = 0) -> EncoderSpec:
+    """What config.json says under BERT's names, which most families kept; `offset` rows of the table of
+    positions are not used. Raises CheckpointError."""
+    refuse_decoder(config)
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        raise CheckpointError(
+            f"config.json: position_embedding_type is '{config['position_embedding_type']}'; "
+            "only 'absolute' is built for this family."
+        )
+    return EncoderSpec(
+        vocab_size=setting(config, "vocab_size", int),
+        max_positions=setting(config, "max_position_embeddings", int) - offset,
+        n_types=config.get("type_vocab_size", 0),
+        hidden_size=setting(config, "hidden_size", int),
+        n_layers=setting(config, "num_hidden_layers", int),
+        n_heads=setting(config, "num_attention_heads", int),
+        intermediate_size=setting(config, "intermediate_size", int),
+        activation=activation_of(config),
+        norm_epsilon=float(config.get("layer_norm_eps", 1e-12)),
+        dropout=float(config.get("hidden_dropout_prob", 0.1)),
+        initializer_range=float(config.get("initializer_range", 0.02)),
+    )
+
+
+def layer_norm(spec: EncoderSpec) -> nn.LayerNorm:
+    """Of the encoder's width."""
+    return nn.LayerNorm(spec.hidden_size, eps=spec.norm_epsilon)
+
+
+def bert_like_layers(spec: EncoderSpec) -> list[Layer]:
+    """BERT's own."""
+    kernel = FastAttention()
+    return [
+        PostNormLayer(spec, i, SelfAttention(spec.hidden_size, spec.n_heads, kernel))
+        for i in range(spec.n_layers)
+    ]
+
+
+_LAYER = {
+    "attention.qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),
+    "attention.output": ("attention.output.dense",),
+    "attention_norm": ("attention.output.LayerNorm",),
+    "up": ("intermediate.dense",),
+    "down": ("output.dense",),
+    "output_norm": ("output.LayerNorm",),
+}
+
+
+def bert_like_names(spec: EncoderSpec, config: Config) -> NameTable:
+    """BERT's own, without a pooler; of token types only where there are some."""
+    tables = {
+        "embeddings.parts.words.table.weight": ("embeddings.word_embeddings.weight",),
+        "embeddings.parts.positions.table.weight": ("embeddings.position_embeddings.weight",),
+    }
+    if spec.n_types:
+        tables["embeddings.parts.types.table.weight"] = ("embeddings.token_type_embeddings.weight",)
+    modules: dict[str, tuple[str, ...]] = {"embeddings.norm": ("embeddings.LayerNorm",)}
+    for i in range(spec.n_layers):
+        modules |= {
+            f"layers.{i}.{ours}": tuple(f"encoder.layer.{i}.{name}" for name in theirs)
+            for ours, theirs in _LAYER.items()
+        }
+    return NameTable(tables) | module_names(modules)

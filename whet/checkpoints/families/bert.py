@@ -1,80 +1,64 @@
 """BERT (Devlin et al. 2018): post-norm, absolute positions, a pooler over the first token."""
 
-from collections.abc import Mapping
-from typing import Any
+from torch import nn
 
-from whet.checkpoints.families.base import Family, HeadClass, one_linear, setting
+from whet.checkpoints.families.base import (
+    Config,
+    Family,
+    HeadClass,
+    bert_like_layers,
+    bert_like_names,
+    bert_like_spec,
+    dropout_of,
+    layer_norm,
+    linear_names,
+)
 from whet.checkpoints.names import NameTable
-from whet.encoder.network import ACTIVATIONS, EncoderSpec
-from whet.errors import CheckpointError
-
-_LAYER = {
-    "attention.qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),
-    "attention.output": ("attention.output.dense",),
-    "attention_norm": ("attention.output.LayerNorm",),
-    "up": ("intermediate.dense",),
-    "down": ("output.dense",),
-    "output_norm": ("output.LayerNorm",),
-}
+from whet.encoder.heads import Head, TextHead, TokenHead, pooler_output
+from whet.encoder.network import Embeddings, Encoder, EncoderSpec, TokenTypes, Words
+from whet.encoder.positions import AbsolutePositions
 
 
-def _spec(config: Mapping[str, Any]) -> EncoderSpec:
-    activation = setting(config, "hidden_act", str)
-    if activation not in ACTIVATIONS:
-        raise CheckpointError(
-            f"config.json: hidden_act is '{activation}'; whet has {', '.join(sorted(ACTIVATIONS))}."
-        )
-    if config.get("position_embedding_type", "absolute") != "absolute":
-        raise CheckpointError(
-            f"config.json: position_embedding_type is '{config['position_embedding_type']}'; "
-            "only 'absolute' is built for BERT."
-        )
-    if config.get("is_decoder"):
-        raise CheckpointError("config.json: is_decoder is true; whet fine-tunes encoders only.")
-    return EncoderSpec(
-        vocab_size=setting(config, "vocab_size", int),
-        max_positions=setting(config, "max_position_embeddings", int),
-        n_types=setting(config, "type_vocab_size", int),
-        hidden_size=setting(config, "hidden_size", int),
-        n_layers=setting(config, "num_hidden_layers", int),
-        n_heads=setting(config, "num_attention_heads", int),
-        intermediate_size=setting(config, "intermediate_size", int),
-        activation=activation,
-        norm_epsilon=float(config.get("layer_norm_eps", 1e-12)),
-        dropout=float(config.get("hidden_dropout_prob", 0.1)),
-        initializer_range=float(config.get("initializer_range", 0.02)),
-    )
-
-
-def _names(spec: EncoderSpec) -> NameTable:
-    rows: dict[str, tuple[str, ...]] = {
-        "embeddings.words.weight": ("embeddings.word_embeddings.weight",),
-        "embeddings.positions.weight": ("embeddings.position_embeddings.weight",),
-        "embeddings.types.weight": ("embeddings.token_type_embeddings.weight",),
+def _encoder(spec: EncoderSpec, config: Config) -> Encoder:
+    width = spec.hidden_size
+    parts = {
+        "words": Words(spec.vocab_size, width),
+        "types": TokenTypes(spec.n_types, width),
+        "positions": AbsolutePositions(spec.max_positions, width),
     }
-    modules: dict[str, tuple[str, ...]] = {
-        "embeddings.norm": ("embeddings.LayerNorm",),
-        "pooler": ("pooler.dense",),
-    }
-    for i in range(spec.n_layers):
-        modules |= {
-            f"layers.{i}.{ours}": tuple(f"encoder.layer.{i}.{name}" for name in theirs)
-            for ours, theirs in _LAYER.items()
-        }
-    for ours, theirs in modules.items():
-        for kind in ("weight", "bias"):
-            rows[f"{ours}.{kind}"] = tuple(f"{name}.{kind}" for name in theirs)
-    return NameTable(rows)
+    embeddings = Embeddings(parts, layer_norm(spec), spec.dropout)
+    return Encoder(spec, embeddings, bert_like_layers(spec), pooler=nn.Linear(width, width))
 
+
+def _names(spec: EncoderSpec, config: Config) -> NameTable:
+    return bert_like_names(spec, config) | linear_names("pooler", "pooler.dense")
+
+
+def _text_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
+    return TextHead(spec, n_outputs, pooler_output, dropout_of(config, "classifier_dropout"))
+
+
+def _token_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
+    return TokenHead(spec, n_outputs, dropout_of(config, "classifier_dropout"))
+
+
+def _span_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
+    return TokenHead(spec, n_outputs, dropout=None)
+
+
+_CLASSIFIER = linear_names("classifier", "classifier")
 
 FAMILY = Family(
     model_type="bert",
-    spec=_spec,
+    title="BERT",
+    advice="the common ground: `mini` and most small and multilingual encoders are of this kind",
+    spec=bert_like_spec,
+    encoder=_encoder,
     encoder_names=_names,
     encoder_prefix="bert.",
     heads={
-        "text": HeadClass("BertForSequenceClassification", one_linear("classifier")),
-        "token": HeadClass("BertForTokenClassification", one_linear("classifier")),
-        "span": HeadClass("BertForQuestionAnswering", one_linear("qa_outputs")),
+        "text": HeadClass("BertForSequenceClassification", _text_head, _CLASSIFIER, with_pooler=True),
+        "token": HeadClass("BertForTokenClassification", _token_head, _CLASSIFIER),
+        "span": HeadClass("BertForQuestionAnswering", _span_head, linear_names("classifier", "qa_outputs")),
     },
 )

@@ -1,0 +1,15 @@
+"""BERT, small and wide."""
+
+from tests.reference.entries import Entry
+
+ENTRY = Entry(
+    {
+        "vocab_size": 101,
+        "hidden_size": 44,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 53,
+        "max_position_embeddings": 211,
+        "type_vocab_size": 2,
+    }
+)
