@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from whet.encoder.packing import PackedBatch, Run
 
+_HALF = (torch.bfloat16, torch.float16)
 _SHORT = 128  # tokens; up to here two batched products beat the fused kernel on a processor (benchmarks.md)
 
 
@@ -30,9 +31,14 @@ class Kernel(ABC):
 
 @final
 class FastAttention(Kernel):
-    """Softmax(q k^T / sqrt(head_dim)) v within each sequence, run by run of equal lengths."""
+    """Softmax(q k^T / sqrt(head_dim)) v within each sequence.
+
+    On a CUDA device in half precision it is one call of the kernel for sequences of varied length; else it
+    goes run by run of equal lengths."""
 
     def __call__(self, qkv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
+        if qkv.is_cuda and qkv.dtype in _HALF:
+            return _varlen_attention(qkv[:, 0], qkv[:, 1:], batch.boundaries, batch, batch.longest)
         parts = qkv.split([n * length for n, length in batch.runs])
         on_processor = qkv.device.type == "cpu" and qkv.dtype != torch.bfloat16
         short: Callable[[Tensor, Run], Tensor] = _ShortAttention.apply if on_processor else _fused_attention
@@ -43,6 +49,9 @@ class FastAttention(Kernel):
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
     def first_tokens(self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
+        if q.is_cuda and q.dtype in _HALF:
+            each = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
+            return _varlen_attention(q, kv, each, batch, 1)
         _, n_heads, head_dim = q.shape
         outputs = []
         queries = q.split([n for n, _ in batch.runs])
@@ -74,8 +83,19 @@ class PlainAttention(Kernel):
         return output
 
     def first_tokens(self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
-        queries = q.new_zeros(len(kv), *q.shape[1:]).index_copy(0, batch.firsts, q)
+        queries = q.new_zeros(len(kv), *q.shape[1:]).index_copy(0, batch.firsts.long(), q)
         return self(torch.cat([queries[:, None], kv], dim=1), batch, places)[batch.firsts]
+
+
+def _varlen_attention(q: Tensor, kv: Tensor, asking: Tensor, batch: PackedBatch, most_asking: int) -> Tensor:
+    """q (n, n_heads, head_dim), cut into sequences at asking (n_sequences + 1,) int32, the longest of
+    most_asking; kv (n_tokens, 2, n_heads, head_dim) -> (n, n_heads * head_dim)."""
+    from torch.nn.attention.varlen import varlen_attn  # only where there is a CUDA device
+
+    k, v = kv.unbind(1)
+    attended: Any = varlen_attn(q, k, v, asking, batch.boundaries, most_asking, batch.longest)
+    flat: Tensor = attended.flatten(1)
+    return flat
 
 
 def _fused_attention(qkv: Tensor, run: Run) -> Tensor:

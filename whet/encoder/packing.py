@@ -28,7 +28,7 @@ class PackedBatch:
     token_ids: Tensor  # (n_tokens,) int64
     type_ids: Tensor  # (n_tokens,) int64
     positions: Tensor  # (n_tokens,) int64, restarts at 0 in every sequence
-    firsts: Tensor  # (n_sequences,) int64, the first token of each sequence, in pack order
+    boundaries: Tensor  # (n_sequences + 1,) int32; sequence i of the pack is boundaries[i]:boundaries[i + 1]
     ranks: Tensor  # (n_sequences,) int64; the caller's i-th sequence is number ranks[i] of the pack
     dropout_keys: Tensor  # (n_tokens,) int64, what dropout masks are made from; see encoder/dropout.py
     lengths: tuple[int, ...]  # tokens in the caller's i-th sequence
@@ -41,8 +41,18 @@ class PackedBatch:
         return len(self.lengths)
 
     @property
+    def firsts(self) -> Tensor:
+        """(n_sequences,) int32, the first token of each sequence, in pack order."""
+        return self.boundaries[:-1]
+
+    @property
+    def longest(self) -> int:
+        """Tokens in the longest sequence."""
+        return self.runs[-1].length
+
+    @property
     def starts(self) -> Tensor:
-        """(n_sequences,) int64, the first token of the caller's i-th sequence."""
+        """(n_sequences,) int32, the first token of the caller's i-th sequence."""
         return self.firsts[self.ranks]
 
     @property
@@ -96,7 +106,7 @@ def pack(
         token_ids=torch.from_numpy(np.concatenate([token_ids[i] for i in order]).astype(np.int64)),
         type_ids=torch.from_numpy(np.concatenate([type_ids[i] for i in order]).astype(np.int64)),
         positions=torch.from_numpy(positions),
-        firsts=torch.from_numpy(firsts),
+        boundaries=torch.from_numpy(np.concatenate([[0], ends]).astype(np.int32)),
         ranks=torch.from_numpy(ranks),
         dropout_keys=torch.from_numpy(token_keys.view(np.int64)),
         lengths=tuple(lengths.tolist()),

@@ -1,0 +1,67 @@
+"""What it costs or gains that steps hold texts of about one length: scores by how steps are made.
+
+    python bench/step_order.py build/bench --sets trec cola sst2 mrpc --windows 1 16 --seeds 3
+    python bench/step_order.py build/bench --sets conll --conll ../shared/data/conll2003 --windows 1 16
+
+whet sorts texts by length within a window of so many steps; with a window of 1, steps are drawn at random.
+Everything else is whet's default. One JSON line a run, on standard output: the reported split's main figure.
+SETS are folders that `versus_trainer.py convert` wrote.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import whet
+import whet.text.batches
+
+FIGURES = {"trec": ("test", "accuracy"), "mrpc": ("dev", "accuracy"), "cola": ("dev", "mcc")}
+FIGURES |= {"sst2": ("dev", "accuracy"), "rte": ("dev", "accuracy"), "banking77": ("test", "accuracy")}
+
+
+def run(
+    train: Path, test: Path, figure: str, window: int, seed: int, options: dict[str, Any]
+) -> dict[str, Any]:
+    whet.text.batches._WINDOW = window
+    with tempfile.TemporaryDirectory() as place:
+        began = time.perf_counter()
+        trained = whet.train(train, out=Path(place) / "run", seed=seed, quiet=True, **options)
+        seconds = time.perf_counter() - began
+        metrics = whet.load(trained.folder).evaluate(test).metrics
+        results = trained.manifest["results"]
+        return {
+            "window": window,
+            "seed": seed,
+            figure: metrics[figure],
+            "epoch": results["best_epoch"],
+            "seconds": round(seconds, 1),
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--sets", nargs="+", required=True)
+    parser.add_argument("--conll", type=Path)
+    parser.add_argument("--windows", nargs="+", type=int, default=[1, 16])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--model", default="mini")
+    asked = parser.parse_args()
+    for name in asked.sets:
+        for seed in range(asked.seeds):
+            for window in asked.windows:
+                options: dict[str, Any] = {"model": asked.model}
+                if name == "conll":
+                    files, figure = (asked.conll / "eng.train", asked.conll / "eng.testa"), "f1"
+                    options["max_length"] = 128
+                else:
+                    split, figure = FIGURES[name]
+                    files = asked.work / name / "train.csv", asked.work / name / f"{split}.csv"
+                print(json.dumps({"set": name, **run(*files, figure, window, seed, options)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
