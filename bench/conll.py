@@ -1,8 +1,8 @@
-"""Entities of CoNLL-2003: whet's defaults beside transformers' Trainer, both from `mini`, one seed.
+"""Entities of CoNLL-2003: whet's defaults beside transformers' Trainer, from one encoder, one seed.
 
     python bench/conll.py whet ../shared/data/conll2003 build/bench
     python bench/conll.py whet ../shared/data/conll2003 build/bench --context document
-    python bench/conll.py trainer ../shared/data/conll2003 build/bench
+    python bench/conll.py trainer ../shared/data/conll2003 build/bench [--model FOLDER]
 
 whet trains on eng.train, a tenth of its documents held out to choose the epoch, and scores eng.testa once.
 The Trainer trains on all of eng.train with the documented settings (5e-5, 3 epochs, batch 32, linear decay,
@@ -41,11 +41,12 @@ def score(true: list[list[str]], found: list[list[str]]) -> dict[str, float]:
     }
 
 
-def run_whet(data: Path, out: Path, context: str, max_length: int, seed: int) -> dict[str, Any]:
+def run_whet(data: Path, out: Path, context: str, max_length: int, seed: int, model: str) -> dict[str, Any]:
     """`whet train`, then `whet predict` on the reported file."""
     folder = out / "runs" / f"conll-{context}-{seed}"
     began = time.perf_counter()
     settings = ["--set", f"context={context}", "--max-length", str(max_length), "--seed", str(seed)]
+    settings += ["--model", model]
     command = [sys.executable, "-m", "whet", "train", str(data / "eng.train"), "--out", str(folder)]
     subprocess.run([*command, *settings, "--overwrite"], check=True)
     seconds = time.perf_counter() - began
@@ -59,13 +60,13 @@ def run_whet(data: Path, out: Path, context: str, max_length: int, seed: int) ->
     }
 
 
-def run_trainer(data: Path, out: Path, seed: int) -> dict[str, Any]:
+def run_trainer(data: Path, out: Path, seed: int, named: str) -> dict[str, Any]:
     """transformers' Trainer with the documented settings."""
     import torch
     import transformers
 
     transformers.set_seed(seed)
-    folder = locate("mini").folder
+    folder = locate(named).folder
     tokeniser = transformers.AutoTokenizer.from_pretrained(folder)
     words, tags = sentences(data / "eng.train")
     names = sorted({tag for sentence in tags for tag in sentence})
@@ -100,7 +101,7 @@ def run_trainer(data: Path, out: Path, seed: int) -> dict[str, Any]:
     model.eval()
     with torch.no_grad():
         for row in words:
-            encoded = tokeniser([row], is_split_into_words=True, return_tensors="pt")
+            encoded = tokeniser([row], is_split_into_words=True, return_tensors="pt").to(model.device)
             best = model(**encoded).logits[0].argmax(-1).tolist()
             firsts: dict[int, int] = {}
             for place, word in enumerate(encoded.word_ids(0)):
@@ -119,11 +120,13 @@ def main() -> None:
     parser.add_argument("--context", choices=["sentence", "document"], default="sentence")
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", default="mini", help="mini, or a folder")
     asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
     if asked.side == "whet":
-        row = run_whet(asked.data, asked.out, asked.context, asked.max_length, asked.seed)
+        row = run_whet(asked.data, asked.out, asked.context, asked.max_length, asked.seed, asked.model)
     else:
-        row = run_trainer(asked.data, asked.out, asked.seed)
+        row = run_trainer(asked.data, asked.out, asked.seed, asked.model)
     print(json.dumps(row))
     with (asked.out / "conll.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")

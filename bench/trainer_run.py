@@ -1,6 +1,7 @@
-"""One run of transformers' Trainer as it comes, from `mini`: a row of trainer-baseline.jsonl.
+"""One run of transformers' Trainer as it comes, from `mini` or --model: a row of trainer-baseline.jsonl.
 
     python bench/trainer_run.py build/bench goemotions [--seed 0] [--rows N] [--bf16] >> rows.jsonl
+    python bench/trainer_run.py build/bench goemotions --model FOLDER --device cuda >> rows.jsonl
 
 SET is a folder that `versus_trainer.py convert` wrote. Where it has a column `labels`, a text has several,
 joined by "|": sigmoids, and a label is given from 0.5 on. Learning rate 5e-5, 3 epochs, batches of 32,
@@ -65,12 +66,17 @@ def figures(logits: np.ndarray, true: np.ndarray) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in found.items()}
 
 
-def run(folder: Path, seed: int, most: int | None, bf16: bool) -> dict[str, Any]:
+def run(
+    folder: Path, seed: int, most: int | None, bf16: bool, model_name: str, device: str
+) -> dict[str, Any]:
     """Train, score, and give the row."""
+    import torch
     import transformers
 
     from whet.checkpoints.locate import locate
 
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("--device cuda: torch sees no GPU here.")
     transformers.logging.set_verbosity_error()
     split = "test" if (folder / "test.csv").exists() else "dev"
     train, test = read(folder / "train.csv")[:most], read(folder / f"{split}.csv")
@@ -78,12 +84,12 @@ def run(folder: Path, seed: int, most: int | None, bf16: bool) -> dict[str, Any]
     names = sorted(
         {name for row in train for name in (row["labels"].split("|") if several else [row["label"]])}
     )
-    mini = locate("mini").folder
-    tokenizer = transformers.AutoTokenizer.from_pretrained(mini)
+    start = locate(model_name).folder
+    tokenizer = transformers.AutoTokenizer.from_pretrained(start)
     kind = {"problem_type": "multi_label_classification"} if several else {}
     transformers.set_seed(seed)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(
-        mini, num_labels=len(names), **kind
+        start, num_labels=len(names), **kind
     )
     rows, n_tokens = encoded(train, names, tokenizer)
     with tempfile.TemporaryDirectory() as place:
@@ -98,7 +104,7 @@ def run(folder: Path, seed: int, most: int | None, bf16: bool) -> dict[str, Any]
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
-            use_cpu=True,
+            use_cpu=device == "cpu",
         )
         collator = transformers.DataCollatorWithPadding(tokenizer)
         trainer = transformers.Trainer(model, arguments, train_dataset=rows, data_collator=collator)
@@ -114,6 +120,8 @@ def run(folder: Path, seed: int, most: int | None, bf16: bool) -> dict[str, Any]
         "seconds": round(seconds, 1),
         "tokens_per_s": round(EPOCHS * n_tokens / seconds),
         "bf16": bf16,
+        "model": model_name,
+        "device": str(arguments.device),
         **figures(found.predictions, found.label_ids),
     }
 
@@ -125,9 +133,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", type=int)
     parser.add_argument("--bf16", action="store_true", help="where the processor has it")
+    parser.add_argument("--model", default="mini", help="mini, or a folder")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     asked = parser.parse_args()
     with contextlib.redirect_stdout(sys.stderr):  # Trainer prints there too
-        row = run(asked.work / asked.set, asked.seed, asked.rows, asked.bf16)
+        row = run(asked.work / asked.set, asked.seed, asked.rows, asked.bf16, asked.model, asked.device)
     print(json.dumps(row))
 
 
