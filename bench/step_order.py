@@ -3,8 +3,9 @@
     python bench/step_order.py build/bench --sets trec cola sst2 mrpc --windows 1 16 --seeds 3
     python bench/step_order.py build/bench --sets conll --conll ../shared/data/conll2003 --windows 1 16
 
-whet sorts texts by length within a window of so many steps; with a window of 1, steps are drawn at random.
-Everything else is whet's default. One JSON line a run, on standard output: the reported split's main figure.
+A window of 1 is whet's way: steps are drawn at random. With more, texts are sorted by length among so many
+steps, which are then shuffled. Everything else is whet's default. One JSON line a run, on standard output:
+the reported split's main figure.
 SETS are folders that `versus_trainer.py convert` wrote.
 """
 
@@ -12,20 +13,37 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import whet
-import whet.text.batches
+import whet.training.loop
+from whet.text.batches import plan_epoch
+from whet.text.store import TokenStore
 
 FIGURES = {"trec": ("test", "accuracy"), "mrpc": ("dev", "accuracy"), "cola": ("dev", "mcc")}
 FIGURES |= {"sst2": ("dev", "accuracy"), "rte": ("dev", "accuracy"), "banking77": ("test", "accuracy")}
 
 
+def by_length(window: int, store: TokenStore, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """Steps of about one length each, as whet once made them."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(store))
+    for number, start in enumerate(range(0, len(order), window * batch_size)):
+        texts = order[start : start + window * batch_size]
+        texts = texts[np.argsort(store.ensure(texts).lengths[texts], kind="stable")]
+        steps = [texts[i : i + batch_size] for i in range(0, len(texts), batch_size)]
+        for i in np.random.default_rng([seed, epoch, number]).permutation(len(steps)):
+            yield steps[i]
+
+
 def run(
     train: Path, test: Path, figure: str, window: int, seed: int, options: dict[str, Any]
 ) -> dict[str, Any]:
-    whet.text.batches._WINDOW = window
+    whet.training.loop.plan_epoch = partial(by_length, window) if window > 1 else plan_epoch
     with tempfile.TemporaryDirectory() as place:
         began = time.perf_counter()
         trained = whet.train(train, out=Path(place) / "run", seed=seed, quiet=True, **options)

@@ -8,23 +8,20 @@ from whet.encoder.dropout import sequence_keys
 from whet.encoder.packing import PackedBatch, pack
 from whet.text.store import TokenStore
 
-_WINDOW = 16  # steps whose texts are sorted by length among themselves
+_AHEAD = 16  # steps whose texts are tokenised together
 
 
 def plan_epoch(store: TokenStore, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
-    """The steps of one epoch: arrays of text indices, batch_size each but for the last one made.
+    """The steps of one epoch: arrays of text indices, batch_size each but for the last one.
 
-    All texts are shuffled; within windows of 16 steps they are then sorted by length, so that equal lengths
-    meet in a pack, and the window's steps are shuffled. A window's texts are tokenised when it begins, so a
-    million rows do not wait for the last of them."""
+    All texts are shuffled, and each step's are then sorted by length, so that what is cut off together is of
+    about one length. Texts are tokenised some steps ahead, so a million rows do not wait for the last."""
     order = np.random.default_rng([seed, epoch]).permutation(len(store))
-    for number, start in enumerate(range(0, len(order), _WINDOW * batch_size)):
-        window = order[start : start + _WINDOW * batch_size]
-        lengths = store.ensure(window).lengths[window]
-        window = window[np.argsort(lengths, kind="stable")]
-        steps = [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
-        for i in np.random.default_rng([seed, epoch, number]).permutation(len(steps)):
-            yield steps[i]
+    for start in range(0, len(order), batch_size):
+        if start % (_AHEAD * batch_size) == 0:
+            store.ensure(order[start : start + _AHEAD * batch_size])
+        texts = order[start : start + batch_size]
+        yield texts[np.argsort(store.lengths[texts], kind="stable")]
 
 
 def cut_by_tokens(texts: np.ndarray, lengths: np.ndarray, most_tokens: int) -> list[np.ndarray]:
