@@ -215,13 +215,13 @@ def run_trainer(asked: argparse.Namespace) -> dict[str, Any]:
         warmup_steps=0, seed=asked.seed, bf16=asked.bf16, use_cpu=asked.device == "cpu", save_strategy="no",
         report_to=[], disable_tqdm=True, logging_steps=500,
     )  # fmt: skip
-    trainer = transformers.Trainer(model, settings, train_dataset=train)  # type: ignore[arg-type]
+    trainer = transformers.Trainer(model, settings, train_dataset=train)
     ready = time.perf_counter()
     trainer.train()
     ended = time.perf_counter()
     dev = Questions.read(asked.dev)
     windows = Windows(dev, tokeniser)
-    starts, ends = trainer.predict(windows).predictions  # type: ignore[arg-type]
+    starts, ends = np.asarray(trainer.predict(windows).predictions)  # (2, n_windows, MAX_LENGTH)
     best, no_answer = decoded(windows, starts, ends, dev)
     scores = answer_scores(best, dev.texts())
     row = {
