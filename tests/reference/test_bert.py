@@ -25,7 +25,7 @@ from whet.text.encoding import Encoded
 from whet.text.rules import TextRules
 from whet.text.store import store_of
 from whet.training.events import Event, StepDone
-from whet.training.loop import Examples, accumulate, fit, plan
+from whet.training.loop import Examples, NonFiniteLoss, accumulate, fit, plan, train_step
 from whet.training.state import TrainingState
 
 transformers = pytest.importorskip("transformers")
@@ -272,6 +272,10 @@ def test_five_training_steps_equal_a_plain_transformers_loop(
     assert worst_by_name(theirs, ours) > 1e-3  # it did train
 
 
+def total(losses: list[Tensor]) -> float:
+    return float(torch.cat(losses).sum())
+
+
 @pytest.mark.parametrize("tokens_per_pass", [20, 70, 333])
 def test_cutting_a_step_changes_nothing_dropout_on(theirs: torch.nn.Module, tokens_per_pass: int) -> None:
     examples = make_examples(23)
@@ -280,14 +284,33 @@ def test_cutting_a_step_changes_nothing_dropout_on(theirs: torch.nn.Module, toke
     for budget in (100_000, tokens_per_pass):
         ours = ours_from(theirs).train()
         config = TrainConfig(tokens_per_pass=budget)
-        loss = accumulate(ours, examples, texts, 4, config, "float64")
+        loss = total(accumulate(ours, examples, texts, 4, config, "float64"))
         gradients.append((loss, {name: p.grad for name, p in ours.named_parameters()}))
     (whole, expected), (cut, found) = gradients
     assert cut == pytest.approx(whole, abs=1e-12)
     assert max(float((expected[name] - found[name]).abs().max()) for name in expected) < 1e-12
     ours = ours_from(theirs).train()
-    another = accumulate(ours, examples, texts, 5, TrainConfig(), "float64")
+    another = total(accumulate(ours, examples, texts, 5, TrainConfig(), "float64"))
     assert abs(another - whole) > 1e-6  # dropout was on: another step drops other units
+
+
+@pytest.mark.parametrize("tokens_per_pass", [100_000, 70])
+def test_a_loss_that_is_not_finite_names_its_texts_and_moves_nothing(
+    theirs: torch.nn.Module, tokens_per_pass: int
+) -> None:
+    examples, ours = make_examples(14), ours_from(theirs)
+    config = TrainConfig(batch_size=14, tokens_per_pass=tokens_per_pass, warmup=0.0)
+    word = int(examples.store.sequences(np.array([5])).ids[0][0])
+    ours.encoder.embeddings.parts["words"].table.weight.data[word, 0] = float("nan")
+    having = [i for i in range(14) if word in examples.store.sequences(np.array([i])).ids[0]]
+    state = TrainingState(ours, frozenset(), config, plan(14, config))
+    before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    with pytest.raises(NonFiniteLoss) as raised:
+        train_step(state, examples, np.arange(14), 1, config, "float64")
+    assert raised.value.texts == having
+    assert len(having) < 14
+    for name, tensor in ours.state_dict().items():
+        assert torch.equal(tensor.nan_to_num(7.0), before[name].nan_to_num(7.0)), name
 
 
 def test_a_folder_saved_by_transformers_opens_here(theirs: torch.nn.Module, tmp_path: Path) -> None:

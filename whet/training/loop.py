@@ -112,10 +112,13 @@ def train_step(
     share = progress.schedule.share(progress.step)
     for group in state.optimizer.param_groups:
         group["lr"] = group["peak"] * share
-    loss = accumulate(state.model, train, texts, progress.step + 1, config, precision)
+    losses = accumulate(state.model, train, texts, progress.step + 1, config, precision)
     norm = _clip(state.parameters, config.clip_norm)
-    state.optimizer.step()
-    state.optimizer.zero_grad()
+    total = torch.stack([loss.sum() for loss in losses]).sum()
+    state.step(~(total + norm).isfinite())
+    loss, gradient_norm = torch.stack([total, norm.to(total)]).tolist()  # all that waits for the device
+    if not math.isfinite(loss + gradient_norm):
+        raise NonFiniteLoss(progress.step + 1, _guilty(losses, texts, train.store))
     n_tokens = int(train.store.lengths[texts].sum())
     progress.step += 1
     progress.n_tokens += n_tokens
@@ -124,7 +127,7 @@ def train_step(
         step=progress.step,
         epoch=epoch,
         loss=loss,
-        gradient_norm=norm,
+        gradient_norm=gradient_norm,
         learning_rate=config.learning_rate * share,
         head_learning_rate=config.head_learning_rate * share,
         n_texts=len(texts),
@@ -164,42 +167,40 @@ def accumulate(
     step: int,
     config: TrainConfig,
     precision: str,
-) -> float:
-    """Add the gradient of one step's mean loss to the parameters, piece by piece; -> that loss in nats.
+) -> list[Tensor]:
+    """Add the gradient of one step's mean loss to the parameters, piece by piece; -> the losses that make it
+    up, of each piece in nats, whose sum is that mean.
 
     Each piece's sum is divided by the weight of the whole step, so where the pieces are cut cannot matter."""
     device = next(model.parameters()).device
     pieces = cut_by_tokens(texts, train.store.ensure(texts).lengths, config.tokens_per_pass)
     targets = [model.task.tensor(train.targets[piece], train.store.marks(piece)) for piece in pieces]
     weight = sum(map(model.task.weight, targets))
-    total = 0.0
+    found = []
     for piece, wanted in zip(pieces, targets, strict=True):
         batch = pack_texts(train.store, piece, dropout=(config.seed, step)).to(device)
         piece_targets = wanted.to(device)
         with computing(precision, device):
             logits = model.logits(batch)
-        losses = model.task.losses(logits, piece_targets)
-        loss = losses.sum() / weight
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise NonFiniteLoss(step, _guilty(losses, piece, train.store))
-        loss.backward()
-        total += value
-    return total
-
-
-def _guilty(losses: Tensor, texts: np.ndarray, store: TokenStore) -> list[int]:
-    """Those of the texts (n,) one of whose losses is not finite; losses are of texts, of the tokens that are
-    read, or of windows."""
-    owners = texts
-    for counts in (store.n_reads, store.n_windows):
-        if counts is not None and len(losses) == counts[texts].sum():
-            owners = np.repeat(texts, counts[texts])
-    found: list[int] = np.unique(owners[~losses.detach().isfinite().cpu().numpy()]).tolist()
+        losses = model.task.losses(logits, piece_targets) / weight
+        losses.sum().backward()
+        found.append(losses.detach())
     return found
 
 
-def _clip(parameters: list[Tensor], most: float) -> float:
-    """Scale the gradient down to norm `most` (0: leave it); -> its norm before."""
-    norm = torch.nn.utils.clip_grad_norm_(parameters, most if most > 0 else math.inf)
-    return float(norm)
+def _guilty(losses: list[Tensor], texts: np.ndarray, store: TokenStore) -> list[int]:
+    """Those of a step's texts (n,) one of whose losses is not finite, all of them where only the gradient is
+    not; losses are of texts, of the tokens that are read, or of windows."""
+    whole = torch.cat(losses)
+    owners = texts
+    for counts in (store.n_reads, store.n_windows):
+        if counts is not None and len(whole) == counts[texts].sum():
+            owners = np.repeat(texts, counts[texts])
+    guilty = owners[~whole.isfinite().cpu().numpy()]
+    found: list[int] = np.unique(guilty if len(guilty) else texts).tolist()
+    return found
+
+
+def _clip(parameters: list[Tensor], most: float) -> Tensor:
+    """Scale the gradient down to norm `most` (0: leave it); -> its norm before, a scalar."""
+    return torch.nn.utils.clip_grad_norm_(parameters, most if most > 0 else math.inf)

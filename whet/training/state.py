@@ -53,6 +53,13 @@ class TrainingState:
         self.progress = Progress(schedule)
         self.best: dict[str, Tensor] | None = None  # weights of the kept epoch, on the processor
 
+    def step(self, is_bad: Tensor) -> None:
+        """Let the optimiser move the weights, unless `is_bad`, a bool that stays on the device: a fused
+        optimiser reads it there, as it reads that of torch's GradScaler."""
+        self.optimizer.found_inf = is_bad.float()  # type: ignore[attr-defined]
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
     def keep(self, epoch: int) -> None:
         """The weights as they are now are the ones to give to the user."""
         self.best = {name: tensor.to("cpu", copy=True) for name, tensor in self.model.state_dict().items()}
