@@ -11,7 +11,11 @@ from torch.autograd.function import once_differentiable
 
 from whet.encoder.packing import PackedBatch, Run
 
-_SHORT = 128  # tokens; up to here two batched products beat the fused kernel on a processor (benchmarks.md)
+SHORT = 128  # tokens; up to here two batched products beat the fused kernel on a processor (benchmarks.md)
+
+Attend = Callable[[Tensor, Run, Tensor | None], Tensor]
+"""Attention of one run: qkv (n * length, 3, n_heads, head_dim), the run, and a bias (n_heads, length, length)
+that is added to the scores of every sequence, or None -> (n * length, n_heads * head_dim)."""
 
 
 class Kernel(ABC):
@@ -35,9 +39,9 @@ class FastAttention(Kernel):
     def __call__(self, qkv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
         parts = qkv.split([n * length for n, length in batch.runs])
         on_processor = qkv.device.type == "cpu" and qkv.dtype != torch.bfloat16
-        short: Callable[[Tensor, Run], Tensor] = _ShortAttention.apply if on_processor else _fused_attention
+        short: Attend = WrittenOutAttention.apply if on_processor else fused_attention
         outputs = [
-            short(part, run) if run.length <= _SHORT else _fused_attention(part, run)
+            (short if run.length <= SHORT else fused_attention)(part, run, None)
             for part, run in zip(parts, batch.runs, strict=True)
         ]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
@@ -78,28 +82,33 @@ class PlainAttention(Kernel):
         return self(torch.cat([queries[:, None], kv], dim=1), batch, places)[batch.firsts]
 
 
-def _fused_attention(qkv: Tensor, run: Run) -> Tensor:
+def fused_attention(qkv: Tensor, run: Run, bias: Tensor | None) -> Tensor:
+    """`Attend` by torch's fused kernel, where it has one that fits."""
     _, _, n_heads, head_dim = qkv.shape
     q, k, v = qkv.view(*run, 3, n_heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-    attended = F.scaled_dot_product_attention(q, k, v)
+    attended = F.scaled_dot_product_attention(q, k, v, None if bias is None else bias[None].to(q.dtype))
     return attended.transpose(1, 2).reshape(len(qkv), n_heads * head_dim)
 
 
-class _ShortAttention(torch.autograd.Function):
-    """Attention of one run by batched matrix products, with its derivative written out.
+class WrittenOutAttention(torch.autograd.Function):
+    """`Attend` by batched matrix products, with its derivative written out.
 
-    With P = softmax(S), S = Q K^T / sqrt(head_dim), O = P V: dV = P^T dO, dP = dO V^T,
-    dS = P * (dP - rowsum(P * dP)), dQ = dS K / sqrt(head_dim), dK = dS^T Q / sqrt(head_dim)."""
+    With P = softmax(S), S = Q K^T / sqrt(head_dim) + B, O = P V: dV = P^T dO, dP = dO V^T,
+    dS = P * (dP - rowsum(P * dP)), dQ = dS K / sqrt(head_dim), dK = dS^T Q / sqrt(head_dim), and dB is the
+    sum of dS over the sequences."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, run: Run) -> Tensor:
-        """(n * length, 3, n_heads, head_dim) -> (n * length, n_heads * head_dim)."""
+    def forward(ctx: Any, qkv: Tensor, run: Run, bias: Tensor | None) -> Tensor:
+        """As `Attend`."""
         n, length = run
         _, _, n_heads, head_dim = qkv.shape
         heads = qkv.view(n, length, 3, n_heads, head_dim).permute(2, 0, 3, 1, 4)
         heads = heads.reshape(3, n * n_heads, length, head_dim)
         q, k, v = heads
-        probabilities = _scaled_bmm(q, k.transpose(1, 2), head_dim).softmax(-1)
+        scores = _scaled_bmm(q, k.transpose(1, 2), head_dim)
+        if bias is not None:
+            scores.view(n, n_heads, length, length).add_(bias)
+        probabilities = scores.softmax(-1)
         ctx.save_for_backward(heads, probabilities)
         ctx.shape = (n, length, n_heads, head_dim)
         attended = torch.bmm(probabilities, v).view(n, n_heads, length, head_dim)
@@ -107,7 +116,7 @@ class _ShortAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor | None]:
         heads, probabilities = ctx.saved_tensors
         n, length, n_heads, head_dim = ctx.shape
         q, k, v = heads
@@ -119,7 +128,8 @@ class _ShortAttention(torch.autograd.Function):
         _scaled_bmm(inner.transpose(1, 2), q, head_dim, out=found[1])
         torch.bmm(probabilities.transpose(1, 2), outer, out=found[2])
         found = found.view(3, n, n_heads, length, head_dim).permute(1, 3, 0, 2, 4)
-        return found.reshape(n * length, 3, n_heads, head_dim), None
+        of_bias = inner.view(n, n_heads, length, length).sum(0) if ctx.needs_input_grad[2] else None
+        return found.reshape(n * length, 3, n_heads, head_dim), None, of_bias
 
 
 def _scaled_bmm(a: Tensor, b: Tensor, head_dim: int, out: Tensor | None = None) -> Tensor:
