@@ -61,8 +61,10 @@ class Pair:
         }
 
 
-def make_pair(model_type: str, layout: str) -> Pair:
+def make_pair(model_type: str, layout: str, variant: str = "") -> Pair:
     family, entry = family_named(model_type), entry_of(model_type)
+    if variant:
+        entry = replace(entry, config={**entry.config, **entry.variants[variant]})
     head_class = family.heads[layout]
     torch.manual_seed(7)
     config = transformers.AutoConfig.for_model(
@@ -91,6 +93,7 @@ def make_pair(model_type: str, layout: str) -> Pair:
 
 
 CASES = [(name, layout) for name in MODEL_TYPES for layout in family_named(name).heads if layout in LAYOUTS]
+CASES += [(name, "text", variant) for name in MODEL_TYPES for variant in entry_of(name).variants]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=["-".join(case) for case in CASES])

@@ -1,18 +1,16 @@
 """Self-attention over a pack: the fast path, and a slow plain reference with the same meaning."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from whet.encoder.packing import PackedBatch, Run
+from whet.encoder.packing import PackedBatch
+from whet.encoder.run_attention import attend, attend_firsts, run_by_run
 
 _HALF = (torch.bfloat16, torch.float16)
-_SHORT = 128  # tokens; up to here two batched products beat the fused kernel on a processor (benchmarks.md)
 
 
 class Kernel(ABC):
@@ -39,28 +37,13 @@ class FastAttention(Kernel):
     def __call__(self, qkv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
         if qkv.is_cuda and qkv.dtype in _HALF:
             return _varlen_attention(qkv[:, 0], qkv[:, 1:], batch.boundaries, batch, batch.longest)
-        parts = qkv.split([n * length for n, length in batch.runs])
-        on_processor = qkv.device.type == "cpu" and qkv.dtype != torch.bfloat16
-        short: Callable[[Tensor, Run], Tensor] = _ShortAttention.apply if on_processor else _fused_attention
-        outputs = [
-            short(part, run) if run.length <= _SHORT else _fused_attention(part, run)
-            for part, run in zip(parts, batch.runs, strict=True)
-        ]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return run_by_run(lambda part, run, _: attend(part, run), qkv, batch)
 
     def first_tokens(self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
         if q.is_cuda and q.dtype in _HALF:
             each = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
             return _varlen_attention(q, kv, each, batch, 1)
-        _, n_heads, head_dim = q.shape
-        outputs = []
-        queries = q.split([n for n, _ in batch.runs])
-        parts = kv.split([n * length for n, length in batch.runs])
-        for query, part, (n, length) in zip(queries, parts, batch.runs, strict=True):
-            k, v = part.view(n, length, 2, n_heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-            attended = F.scaled_dot_product_attention(query[:, :, None], k, v)
-            outputs.append(attended.reshape(n, n_heads * head_dim))
-        return torch.cat(outputs)
+        return attend_firsts(q, kv, batch)
 
 
 @final
@@ -96,55 +79,6 @@ def _varlen_attention(q: Tensor, kv: Tensor, asking: Tensor, batch: PackedBatch,
     attended: Any = varlen_attn(q, k, v, asking, batch.boundaries, most_asking, batch.longest)
     flat: Tensor = attended.flatten(1)
     return flat
-
-
-def _fused_attention(qkv: Tensor, run: Run) -> Tensor:
-    _, _, n_heads, head_dim = qkv.shape
-    q, k, v = qkv.view(*run, 3, n_heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-    attended = F.scaled_dot_product_attention(q, k, v)
-    return attended.transpose(1, 2).reshape(len(qkv), n_heads * head_dim)
-
-
-class _ShortAttention(torch.autograd.Function):
-    """Attention of one run by batched matrix products, with its derivative written out.
-
-    With P = softmax(S), S = Q K^T / sqrt(head_dim), O = P V: dV = P^T dO, dP = dO V^T,
-    dS = P * (dP - rowsum(P * dP)), dQ = dS K / sqrt(head_dim), dK = dS^T Q / sqrt(head_dim)."""
-
-    @staticmethod
-    def forward(ctx: Any, qkv: Tensor, run: Run) -> Tensor:
-        """(n * length, 3, n_heads, head_dim) -> (n * length, n_heads * head_dim)."""
-        n, length = run
-        _, _, n_heads, head_dim = qkv.shape
-        heads = qkv.view(n, length, 3, n_heads, head_dim).permute(2, 0, 3, 1, 4)
-        heads = heads.reshape(3, n * n_heads, length, head_dim)
-        q, k, v = heads
-        probabilities = _scaled_bmm(q, k.transpose(1, 2), head_dim).softmax(-1)
-        ctx.save_for_backward(heads, probabilities)
-        ctx.shape = (n, length, n_heads, head_dim)
-        attended = torch.bmm(probabilities, v).view(n, n_heads, length, head_dim)
-        return attended.transpose(1, 2).reshape(n * length, n_heads * head_dim)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        heads, probabilities = ctx.saved_tensors
-        n, length, n_heads, head_dim = ctx.shape
-        q, k, v = heads
-        outer = gradient.view(n, length, n_heads, head_dim).transpose(1, 2).reshape(q.shape)
-        inner = torch.bmm(outer, v.transpose(1, 2))
-        inner = torch._softmax_backward_data(inner, probabilities, -1, probabilities.dtype)
-        found = torch.empty_like(heads)
-        _scaled_bmm(inner, k, head_dim, out=found[0])
-        _scaled_bmm(inner.transpose(1, 2), q, head_dim, out=found[1])
-        torch.bmm(probabilities.transpose(1, 2), outer, out=found[2])
-        found = found.view(3, n, n_heads, length, head_dim).permute(1, 3, 0, 2, 4)
-        return found.reshape(n * length, 3, n_heads, head_dim), None
-
-
-def _scaled_bmm(a: Tensor, b: Tensor, head_dim: int, out: Tensor | None = None) -> Tensor:
-    """a b / sqrt(head_dim), batch by batch, in one pass."""
-    return torch.baddbmm(a.new_empty(1, 1, 1), a, b, beta=0, alpha=head_dim**-0.5, out=out)
 
 
 class Attention(nn.Module, ABC):

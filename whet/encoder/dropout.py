@@ -55,6 +55,11 @@ def keep_mask(keys: Tensor, site: int, width: int, p: float) -> Tensor:
     return hashes.view(torch.int16)[:, :width] >= round(p * _LEVELS) - _LEVELS // 2
 
 
+def keys_for_sites(keys: Tensor, further: int) -> Tensor:
+    """Keys with which every dropout acts as one whose site is `further` more: (n,) int64 -> (n,) int64."""
+    return keys + _signed(((further << 32) * _GOLDEN) % (1 << 64))
+
+
 @final
 class KeyedDropout(nn.Module):
     """Zeroes units with probability p and scales the rest by 1 / (1 - p), while training."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from whet.encoder.dropout import KeyedDropout
-from whet.encoder.network import ACTIVATIONS, Encoder, EncoderSpec
+from whet.encoder.network import ACTIVATIONS, SITES, Encoder, EncoderSpec
 from whet.encoder.packing import PackedBatch
 
 
@@ -36,7 +36,7 @@ class Transform(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.dropout = None if dropout is None else KeyedDropout(dropout, site=2 + 2 * spec.n_layers)
+        self.dropout = None if dropout is None else KeyedDropout(dropout, site=2 + SITES * spec.n_layers)
         self.dense = nn.Linear(spec.hidden_size, spec.hidden_size, bias)
         self.activation = ACTIVATIONS[activation]
         self.norm = norm
@@ -85,7 +85,7 @@ class TextHead(Head):
         super().__init__()
         self.pool = pool
         self.transform = transform
-        self.dropout = KeyedDropout(dropout, site=1 + 2 * spec.n_layers)
+        self.dropout = KeyedDropout(dropout, site=1 + SITES * spec.n_layers)
         self.classifier = nn.Linear(spec.hidden_size, n_outputs)
 
     def forward(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
@@ -110,7 +110,7 @@ class TokenHead(Head):
         """dropout is None where the family has none there."""
         super().__init__()
         self.transform = transform
-        self.dropout = None if dropout is None else KeyedDropout(dropout, site=1 + 2 * spec.n_layers)
+        self.dropout = None if dropout is None else KeyedDropout(dropout, site=1 + SITES * spec.n_layers)
         self.classifier = nn.Linear(spec.hidden_size, n_outputs)
 
     def forward(self, encoder: Encoder, batch: PackedBatch) -> Tensor:

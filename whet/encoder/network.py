@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast, final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whet.encoder.attention import Attention
-from whet.encoder.dropout import KeyedDropout
+from whet.encoder.dropout import KeyedDropout, keys_for_sites
 from whet.encoder.packing import PackedBatch
 from whet.encoder.positions import Positions
 
@@ -32,7 +32,7 @@ class EncoderSpec:
     max_positions: int  # longest sequence, in tokens
     n_types: int  # kinds of tokens that are told apart; 0: none are
     hidden_size: int
-    n_layers: int
+    n_layers: int  # as they are run; one with shared weights counts each time
     n_heads: int
     intermediate_size: int
     activation: str  # a key of ACTIVATIONS
@@ -112,6 +112,31 @@ class Layer(nn.Module, ABC):
         work on any other that is not needed for them."""
 
 
+SITES = 2
+"""Dropouts of a layer: layer i of an encoder has the sites 1 + i * SITES, 2 + i * SITES."""
+
+
+@final
+class AtDepth(Layer):
+    """A layer that is run again, `further` layers up from its own place: the same parameters, and the units
+    dropped that another layer would drop there."""
+
+    def __init__(self, layer: Layer, further: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.further = further
+
+    def forward(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+        found: Tensor = self.layer(hidden, self._there(batch), places)
+        return found
+
+    def first_tokens(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+        return self.layer.first_tokens(hidden, self._there(batch), places)
+
+    def _there(self, batch: PackedBatch) -> PackedBatch:
+        return replace(batch, dropout_keys=keys_for_sites(batch.dropout_keys, SITES * self.further))
+
+
 @final
 class PostNormLayer(Layer):
     """Attention, then feed-forward; each is added to its input and then normalised (Vaswani et al. 2017)."""
@@ -120,12 +145,12 @@ class PostNormLayer(Layer):
         super().__init__()
         self.attention = attention
         self.attention_norm = nn.LayerNorm(spec.hidden_size, eps=spec.norm_epsilon)
-        self.attention_dropout = KeyedDropout(spec.dropout, site=1 + 2 * index)
+        self.attention_dropout = KeyedDropout(spec.dropout, site=1 + SITES * index)
         self.up = nn.Linear(spec.hidden_size, spec.intermediate_size)
         self.activation = ACTIVATIONS[spec.activation]
         self.down = nn.Linear(spec.intermediate_size, spec.hidden_size)
         self.output_norm = nn.LayerNorm(spec.hidden_size, eps=spec.norm_epsilon)
-        self.output_dropout = KeyedDropout(spec.dropout, site=2 + 2 * index)
+        self.output_dropout = KeyedDropout(spec.dropout, site=2 + SITES * index)
 
     def forward(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
         return self._after(hidden, self.attention(hidden, batch, places), batch.dropout_keys)
@@ -154,20 +179,24 @@ class Encoder(nn.Module):
         positions: Positions | None = None,
         pooler: nn.Linear | None = None,
         norm: nn.Module | None = None,
+        order: Sequence[int] | None = None,
     ) -> None:
-        """positions speak to every layer's attention, norm comes after the last layer."""
+        """positions speak to every layer's attention, norm comes after the last layer. order names the layers
+        as they are run, where some are run more than once."""
         super().__init__()
         self.spec = spec
         self.embeddings = embeddings
         self.positions = positions
         self.layers = nn.ModuleList(layers)
+        self.order = tuple(range(len(layers)) if order is None else order)
         self.norm = norm
         self.pooler = pooler
 
     @property
     def sequence(self) -> list[Layer]:
-        """The layers in the order in which they are run."""
-        return [cast(Layer, layer) for layer in self.layers]
+        """The layers in the order in which they are run, one for each time."""
+        run = [(depth, i, cast(Layer, self.layers[i])) for depth, i in enumerate(self.order)]
+        return [layer if i == depth else AtDepth(layer, depth - i) for depth, i, layer in run]
 
     def forward(self, batch: PackedBatch) -> EncoderOutput:
         """Hidden states of every token, and the pooled vector of every sequence."""

@@ -13,6 +13,8 @@ class Entry:
     config: Mapping[str, Any]
     lengths: tuple[int, ...] = (1, 2, 3, 3, 17, 64, 129, 200, 17, 3)  # some equal, in no order
     idle: tuple[str, ...] = field(default=())  # of our tensors, those that no logit depends on
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Other shapes of the family: what each changes in `config`. Tested with the head for texts."""
 
 
 def entry_of(model_type: str) -> Entry:

@@ -1,15 +1,25 @@
 """What a family of encoders has to say about itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 from torch import nn
 
 from whet.checkpoints.names import NameTable
-from whet.encoder.attention import FastAttention, SelfAttention
+from whet.encoder.attention import FastAttention, Kernel, SelfAttention
 from whet.encoder.heads import Head
-from whet.encoder.network import ACTIVATIONS, Encoder, EncoderSpec, Layer, PostNormLayer
+from whet.encoder.network import (
+    ACTIVATIONS,
+    Embeddings,
+    Encoder,
+    EncoderSpec,
+    Layer,
+    PostNormLayer,
+    TokenTypes,
+    Words,
+)
+from whet.encoder.positions import AbsolutePositions
 from whet.errors import CheckpointError
 
 Config = Mapping[str, Any]
@@ -118,13 +128,27 @@ def layer_norm(spec: EncoderSpec) -> nn.LayerNorm:
     return nn.LayerNorm(spec.hidden_size, eps=spec.norm_epsilon)
 
 
-def bert_like_layers(spec: EncoderSpec) -> list[Layer]:
-    """BERT's own."""
-    kernel = FastAttention()
+def bert_like_layers(spec: EncoderSpec, kernel: Kernel | None = None, n: int | None = None) -> list[Layer]:
+    """BERT's own; n of them where not each has weights of its own, another kernel than the usual one."""
+    kernel = FastAttention() if kernel is None else kernel
     return [
         PostNormLayer(spec, i, SelfAttention(spec.hidden_size, spec.n_heads, kernel))
-        for i in range(spec.n_layers)
+        for i in range(spec.n_layers if n is None else n)
     ]
+
+
+def projected_embeddings(spec: EncoderSpec, width: int, projected: bool = True) -> Embeddings:
+    """BERT's own, but `width` wide; a linear layer brings them to the encoder's width."""
+    return Embeddings(
+        {
+            "words": Words(spec.vocab_size, width),
+            "types": TokenTypes(spec.n_types, width),
+            "positions": AbsolutePositions(spec.max_positions, width),
+        },
+        nn.LayerNorm(width, eps=spec.norm_epsilon),
+        spec.dropout,
+        nn.Linear(width, spec.hidden_size) if projected else None,
+    )
 
 
 _LAYER = {
@@ -138,17 +162,27 @@ _LAYER = {
 
 
 def bert_like_names(spec: EncoderSpec, config: Config) -> NameTable:
-    """BERT's own, without a pooler; of token types only where there are some."""
+    """BERT's own, without a pooler."""
+    return embedding_names(spec) | layer_names([f"encoder.layer.{i}" for i in range(spec.n_layers)], _LAYER)
+
+
+def embedding_names(spec: EncoderSpec) -> NameTable:
+    """BERT's own; of token types only where there are some."""
     tables = {
         "embeddings.parts.words.table.weight": ("embeddings.word_embeddings.weight",),
         "embeddings.parts.positions.table.weight": ("embeddings.position_embeddings.weight",),
     }
     if spec.n_types:
         tables["embeddings.parts.types.table.weight"] = ("embeddings.token_type_embeddings.weight",)
-    modules: dict[str, tuple[str, ...]] = {"embeddings.norm": ("embeddings.LayerNorm",)}
-    for i in range(spec.n_layers):
-        modules |= {
-            f"layers.{i}.{ours}": tuple(f"encoder.layer.{i}.{name}" for name in theirs)
-            for ours, theirs in _LAYER.items()
+    return NameTable(tables) | linear_names("embeddings.norm", "embeddings.LayerNorm")
+
+
+def layer_names(places: Sequence[str], modules: Mapping[str, tuple[str, ...]]) -> NameTable:
+    """Of layers whose modules are named alike: where each layer stands, and its modules' names there."""
+    return module_names(
+        {
+            f"layers.{i}.{ours}": tuple(f"{place}.{name}" for name in theirs)
+            for i, place in enumerate(places)
+            for ours, theirs in modules.items()
         }
-    return NameTable(tables) | module_names(modules)
+    )
