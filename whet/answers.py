@@ -63,7 +63,7 @@ def best_spans(
     """The n_best spans of at most max_answer tokens of each question: logits (n_tokens,) both.
 
     A span that several windows hold counts once, with its best score. Equal scores: the earlier span first,
-    then the shorter.
+    then the shorter. A token whose logit is -inf neither begins nor ends one.
 
     No answer scores as the start plus the end logit of a window's first token, in the window where that is
     least: a context holds no answer only if none of its windows does. Probabilities are the softmax of the
@@ -89,7 +89,7 @@ def best_spans(
     for more in range(max_answer):
         reach = np.flatnonzero(tokens.left > more)
         score = starts[tokens.of_all[reach]] + ends[tokens.of_all[reach] + more]
-        good = score >= least[tokens.questions[reach]]
+        good = (score >= least[tokens.questions[reach]]) & (score > -np.inf)
         reach = reach[good]
         begin = tokens.places[reach]
         found.append(np.stack([tokens.questions[reach], begin, begin + more, tokens.windows[reach]]))

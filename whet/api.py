@@ -274,7 +274,9 @@ def load_encoder(
 
     opened = open_checkpoint(locate(os.fspath(checkpoint)).folder)
     encoder, _ = encoder_from(opened, dropout, torch.Generator().manual_seed(0))
-    return TextEncoder(encoder, Tokeniser.load(opened.folder), TextRules(max_length)).eval()
+    return TextEncoder(
+        encoder, Tokeniser.load(opened.folder, opened.spec.n_types), TextRules(max_length)
+    ).eval()
 
 
 def load_module(
@@ -293,6 +295,6 @@ def load_module(
     if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
         raise ConfigError(f"labels={labels!r}: pass a list of names.")
     opened = open_checkpoint(locate(os.fspath(checkpoint)).folder)
-    tokeniser = Tokeniser.load(opened.folder)
+    tokeniser = Tokeniser.load(opened.folder, opened.spec.n_types)
     task = Classification(tuple(labels))
     return start_model(opened, task, tokeniser, TextRules(max_length, cut), seed, dropout).model.train()

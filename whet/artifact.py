@@ -5,7 +5,6 @@ copy of the folder is complete. A folder without `whet.json`, fine-tuned elsewhe
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +26,6 @@ from whet.text.tokens import Tokeniser
 
 FORMAT = 1
 _SHOWN = 8  # labels in a message
-_TOKENISER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
 def save_model(
@@ -61,10 +59,7 @@ def save_model(
     with folder_beside(folder) as beside:
         write_tensors(beside / "model.safetensors", tensors, {"format": "pt"})
         write_json(beside / "config.json", config)
-        write_text(beside / "tokenizer.json", model.tokeniser.backend.to_str(pretty=True))
-        for name in _TOKENISER_FILES:
-            if (model.tokeniser.source / name).exists():
-                shutil.copyfile(model.tokeniser.source / name, beside / name)
+        model.tokeniser.save(beside, for_words=model.task.layout == "token")
         if card is not None:
             write_text(beside / "README.md", card)
         sums = checksums(beside)
@@ -97,7 +92,7 @@ def load_model(folder: Path, name: str | None = None) -> TextModel:
             f"{name or folder} has no classifier that fits its encoder, so it cannot predict labels. "
             f"Fine-tune it first: whet train FILE --model {name or folder}"
         )
-    tokeniser = Tokeniser.load(folder)
+    tokeniser = Tokeniser.load(folder, checkpoint.spec.n_types)
     if saved is None:
         task = _foreign_task(checkpoint, name or str(folder))
         rules = TextRules(checkpoint.spec.max_positions)

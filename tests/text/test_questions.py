@@ -1,5 +1,7 @@
 """Windows over contexts against transformers' own: same tokens, same characters, in any language."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -49,8 +51,11 @@ def test_windows_are_those_of_run_qa(tokeniser, theirs, language, max_length, st
     for i, own in enumerate(marks):
         inside = [k for k, kind in enumerate(expected.sequence_ids(i)) if kind == 1]
         assert np.flatnonzero(own[:, PLACE] >= 0).tolist() == inside
-        offsets = [expected["offset_mapping"][i][k] for k in inside]
-        assert [tuple(pair) for pair in own[inside][:, START:].tolist()] == offsets
+        offsets = np.array([expected["offset_mapping"][i][k] for k in inside])
+        assert (own[inside, START] == offsets[:, 0]).all()
+        # Theirs ends before a word's last mark, if the tokeniser drops it: a vowel sign, for example.
+        more = [context[end:ours] for end, ours in zip(offsets[:, 1], own[inside, END], strict=True)]
+        assert {unicodedata.category(character)[0] for character in "".join(more)} <= {"M", "C"}
         assert set(own[:, WINDOW]) == {i}
 
 

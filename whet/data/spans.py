@@ -82,16 +82,26 @@ def tags_of_spans(
 
 
 @cache
+def blanks() -> NDArray[np.bool_]:
+    """Whether each code point up to LAST_MARK + 1 is a blank between words: none beyond is."""
+    found = [
+        chr(code).isspace() or unicodedata.category(chr(code)) in ("Cc", "Zs", "Zl", "Zp")
+        for code in range(LAST_MARK + 2)
+    ]
+    return np.array(found)
+
+
+@cache
+def marks() -> NDArray[np.bool_]:
+    """The same of punctuation marks and symbols."""
+    found = [unicodedata.category(chr(code))[0] in "PS" for code in range(LAST_MARK + 2)]
+    return np.array(found) & ~blanks()
+
+
+@cache
 def _words() -> re.Pattern[str]:
-    blanks, marks = [], []
-    for code in range(LAST_MARK + 1):
-        character = chr(code)
-        if character.isspace() or unicodedata.category(character) in ("Cc", "Zs", "Zl", "Zp"):
-            blanks.append(code)
-        elif unicodedata.category(character)[0] in "PS":
-            marks.append(code)
-    alone = _ranges(marks) + IDEOGRAPHS
-    return re.compile(f"[{alone}]|[^{_ranges(blanks)}{alone}]+")
+    alone = _ranges(np.flatnonzero(marks()).tolist()) + IDEOGRAPHS
+    return re.compile(f"[{alone}]|[^{_ranges(np.flatnonzero(blanks()).tolist())}{alone}]+")
 
 
 def _ranges(codes: Sequence[int]) -> str:

@@ -58,15 +58,28 @@ def placed(target: Asked, marks: np.ndarray) -> list[list[int]]:
     found = []
     for own in np.split(marks, np.flatnonzero(np.diff(marks[:, WINDOW])) + 1):
         row = [len(own), 0, 0]
-        inside = np.flatnonzero(own[:, PLACE] >= 0)
+        inside = np.flatnonzero(_is_readable(own))
         if span is not None and len(inside):
             starts, ends = own[inside, START], own[inside, END]
             if starts[0] <= span[0] and span[1] <= ends[-1]:
-                first = int(np.searchsorted(starts, span[0], "right")) - 1
-                last = int(np.searchsorted(ends, span[1], "left"))
-                row = [len(own), int(inside[first]), int(inside[last])]
+                tokens = _tokens_of(*span, starts, ends)
+                row[1:] = [0, 0] if tokens is None else inside[list(tokens)].tolist()
         found.append(row)
     return found
+
+
+def _tokens_of(start: int, end: int, starts: np.ndarray, ends: np.ndarray) -> tuple[int, int] | None:
+    """First and last token of some characters: from the first that begins with them to the last that ends
+    with them, since a character may be several tokens; else all that have any of them; None if none has.
+
+    starts and ends (n_tokens,), both ascending."""
+    around = int(np.searchsorted(ends, start, "right")), int(np.searchsorted(starts, end, "left")) - 1
+    first, last = int(np.searchsorted(starts, start, "left")), int(np.searchsorted(ends, end, "right")) - 1
+    first = first if first < len(starts) and starts[first] == start else around[0]
+    last = last if last >= 0 and ends[last] == end else around[1]
+    if first <= last:
+        return first, last
+    return around if around[0] <= around[1] else None
 
 
 def _spans(logits: np.ndarray, max_answer: int) -> Spans:
@@ -75,9 +88,11 @@ def _spans(logits: np.ndarray, max_answer: int) -> Spans:
     marks = tokens[:, N_OUTPUTS:].astype(np.int64)
     questions = np.repeat(np.arange(len(logits)), [len(own) for own in logits])
     is_new = np.append(True, (np.diff(marks[:, WINDOW]) != 0) | (np.diff(questions) != 0))
+    is_context = marks[:, PLACE] >= 0
+    # No answer begins or ends with a token of blanks alone.
+    ends = np.where((is_context & ~_is_readable(marks))[:, None], -np.inf, tokens[:, :N_OUTPUTS])
     firsts = np.flatnonzero(is_new)
     boundaries = np.append(firsts, len(tokens))
-    is_context = marks[:, PLACE] >= 0
     counts = np.add.reduceat(is_context.astype(np.int64), firsts)
     places = np.where(is_context, marks[:, PLACE], np.iinfo(np.int64).max)
     lowest = np.minimum.reduceat(places, firsts)
@@ -87,20 +102,26 @@ def _spans(logits: np.ndarray, max_answer: int) -> Spans:
     windows = AnswerWindows(
         boundaries, questions[firsts], starts, starts + counts, np.where(counts > 0, lowest, 0)
     )
-    return best_spans(tokens[:, 0], tokens[:, 1], windows, len(logits), max_answer)
+    return best_spans(ends[:, 0], ends[:, 1], windows, len(logits), max_answer)
 
 
 def _answers(spans: Spans, question: int, logits: np.ndarray, context: str) -> list[Answer]:
-    """A question's answers as texts, the best first."""
+    """A question's answers as texts, the best first; tokens of the same characters are one answer."""
     marks = logits[:, N_OUTPUTS:].astype(np.int64)
     inside = marks[marks[:, PLACE] >= 0]
     offsets = np.zeros((int(inside[:, PLACE].max(initial=-1)) + 1, 2), np.int64)
     offsets[inside[:, PLACE]] = inside[:, START:]
-    found = []
+    found: dict[tuple[int, int], float] = {}
     for first, last, chance in zip(
         spans.starts[question], spans.ends[question], spans.probabilities[question], strict=True
     ):
         if first >= 0:
-            start, end = int(offsets[first, 0]), int(offsets[last, 1])
-            found.append(Answer(context[start:end], start, end, float(chance)))
-    return found
+            span = int(offsets[first, 0]), int(offsets[last, 1])
+            found[span] = found.get(span, 0.0) + float(chance)
+    return [Answer(context[start:end], start, end, chance) for (start, end), chance in found.items()]
+
+
+def _is_readable(marks: np.ndarray) -> np.ndarray:
+    """Which tokens (n_tokens, 4) are of the context, and more than blanks: (n_tokens,) bool."""
+    readable: np.ndarray = (marks[:, PLACE] >= 0) & (marks[:, START] < marks[:, END])
+    return readable

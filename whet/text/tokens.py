@@ -14,7 +14,12 @@ from tokenizers import Tokenizer
 
 from whet.config import Cut
 from whet.errors import CheckpointError
+from whet.text.characters import exact
 from whet.text.encoding import Encoded
+from whet.text.tokeniser_files import converted, write_files
+
+_CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
+_NOWHERE = "\uf8ff"  # for private use: no vocabulary has it
 
 
 @final
@@ -44,31 +49,34 @@ class Template:
 class Tokeniser:
     """A tokenizer.json, read by the tokenizers library."""
 
-    def __init__(self, backend: Tokenizer, source: Path) -> None:
+    def __init__(self, backend: Tokenizer, source: Path, n_types: int | None = None) -> None:
         backend.no_truncation()
         backend.no_padding()
         self.backend = backend
         self.source = source  # the folder whose tokeniser files are copied on saving
-        self._templates = {n: self._template(n) for n in (1, 2)}
+        self._templates = {n: self._template(n, n_types) for n in (1, 2)}
+        self._added = {str(token.content) for token in backend.get_added_tokens_decoder().values()}
+        # To byte-level BPE without add_prefix_space a word behind a blank is another than one alone.
+        alone, behind = backend.encode_batch([["a"], [" a"]], is_pretokenized=True, add_special_tokens=False)
+        self._minds_blanks = alone.ids != behind.ids
 
     @classmethod
-    def load(cls, folder: Path) -> "Tokeniser":
-        """From tokenizer.json, else by transformers. Raises CheckpointError where neither can."""
+    def load(cls, folder: Path, n_types: int | None = None) -> "Tokeniser":
+        """From tokenizer.json, else by transformers. n_types: how many token types the encoder has, if any;
+        a type beyond them is 0, as for DistilBERT, whose tokeniser is BERT's. None: those of the tokeniser.
+
+        Raises CheckpointError where there is none, or neither can read it."""
         path = folder / "tokenizer.json"
         if path.exists():
             try:
-                return cls(Tokenizer.from_file(str(path)), folder)
+                return cls(Tokenizer.from_file(str(path)), folder, n_types)
             except Exception as error:
                 raise CheckpointError(f"{path} cannot be read as a tokeniser: {error}") from None
-        if not any((folder / name).exists() for name in ("vocab.txt", "tokenizer_config.json", "vocab.json")):
-            raise CheckpointError(f"{folder} has no tokeniser: tokenizer.json (or vocab.txt) is missing.")
-        from transformers import AutoTokenizer  # slow to import, and only old folders need it
+        return cls(converted(folder), folder, n_types)
 
-        try:
-            slow: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            return cls(Tokenizer.from_str(slow.backend_tokenizer.to_str()), folder)
-        except Exception as error:
-            raise CheckpointError(f"{folder}: its tokeniser cannot be loaded ({error}).") from None
+    def save(self, folder: Path, for_words: bool = False) -> None:
+        """Write the files with which transformers reads texts the same way; for_words, as `words` does."""
+        write_files(self.backend, self.source, folder, behind_blanks=for_words and self._minds_blanks)
 
     @property
     def vocab_size(self) -> int:
@@ -114,12 +122,19 @@ class Tokeniser:
         return [found.ids for found in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
 
     def with_offsets(self, texts: Sequence[str]) -> list[tuple[list[int], np.ndarray]]:
-        """The same of texts, each with its tokens' first character and last + 1, (n_tokens, 2) int32."""
+        """The same of texts, each with its tokens' first character and last + 1, (n_tokens, 2) int32: see
+        `whet.text.characters.exact`."""
         found = self.backend.encode_batch(texts, add_special_tokens=False)
-        return [(one.ids, np.array(one.offsets, np.int32).reshape(-1, 2)) for one in found]
+        return [
+            (one.ids, exact(text, self._offsets(one, text))) for one, text in zip(found, texts, strict=True)
+        ]
 
     def words(self, rows: Sequence[Sequence[str]]) -> tuple[list[list[int]], list[list[int | None]]]:
-        """Of rows of words: ids without special tokens, and the word that each is a part of."""
+        """Of rows of words: ids without special tokens, and the word that each is a part of.
+
+        Each is read as it stands behind a blank, as transformers does with add_prefix_space=True."""
+        if self._minds_blanks:
+            rows = [[self._behind_blank(word) for word in row] for row in rows]
         found = self.backend.encode_batch(rows, is_pretokenized=True, add_special_tokens=False)
         return [one.ids for one in found], [one.word_ids for one in found]
 
@@ -130,18 +145,31 @@ class Tokeniser:
     @property
     def unknown(self) -> int:
         """Stands for a word that the tokeniser makes nothing of: the unknown token where there is one."""
-        number: Any = getattr(self.backend.model, "unk_token", None)
-        found = None if not isinstance(number, str) else self.backend.token_to_id(number)
+        found = [token.id for token in self.backend.model.tokenize(_NOWHERE)]
         special = [token for part in self._templates[1].tokens for token in part]
-        return found if found is not None else special[-1] if special else 0
+        return found[0] if len(found) == 1 else special[-1] if special else 0
 
-    def _template(self, n_texts: int) -> Template:
+    def _offsets(self, found: Any, text: str) -> np.ndarray:
+        """(n_tokens, 2) int32 as the library says, but for control characters at the beginning: where
+        SentencePiece's table drops those, it counts all characters behind them wrongly."""
+        offsets, lead = found.offsets, len(text) - len(text.lstrip(_CONTROLS))
+        if lead:
+            rest = self.backend.encode(text[lead:], add_special_tokens=False)
+            if rest.ids == found.ids:
+                offsets = [(start + lead, end + lead) for start, end in rest.offsets]
+        return np.array(offsets, np.int32).reshape(-1, 2)
+
+    def _behind_blank(self, word: str) -> str:
+        return word if word.startswith(" ") or word in self._added else f" {word}"
+
+    def _template(self, n_texts: int, n_types: int | None) -> Template:
         whole = self.backend.encode("a", "b") if n_texts == 2 else self.backend.encode("a")
         tokens: list[list[int]] = [[] for _ in range(n_texts + 1)]
         kinds: list[list[int]] = [[] for _ in range(n_texts + 1)]
         text_kinds = [0] * n_texts
         part = 0
-        for token, kind, sequence in zip(whole.ids, whole.type_ids, whole.sequence_ids, strict=True):
+        for token, its, sequence in zip(whole.ids, whole.type_ids, whole.sequence_ids, strict=True):
+            kind = its if n_types is None or its < n_types else 0
             if sequence is None:
                 tokens[part].append(token)
                 kinds[part].append(kind)

@@ -199,8 +199,9 @@ def _model_findings(
     try:
         folder = locate(model).folder
         described = read_config(folder)
-        positions = family_of(described).spec(described).max_positions
-        tokeniser = Tokeniser.load(folder)
+        spec = family_of(described).spec(described)
+        positions = spec.max_positions
+        tokeniser = Tokeniser.load(folder, spec.n_types)
     except CheckpointError as error:
         yield _error("model", error, model)
         return

@@ -97,7 +97,7 @@ def prepare(request: Request, say: Say) -> Prepared:
     warn_before_training(data, request.named, config, say)
     location = locate(request.model)
     checkpoint = open_checkpoint(location.folder)
-    tokeniser = Tokeniser.load(checkpoint.folder)
+    tokeniser = Tokeniser.load(checkpoint.folder, checkpoint.spec.n_types)
     if tokeniser.vocab_size > checkpoint.spec.vocab_size:
         raise CheckpointError(
             f"{location.folder}: the tokeniser has {tokeniser.vocab_size} words and the encoder "
