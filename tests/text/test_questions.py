@@ -93,4 +93,4 @@ def test_a_loss_that_is_not_finite_names_its_question(tokeniser) -> None:
     assert n_windows[1] > 1
     losses = torch.zeros(sum(n_windows))
     losses[n_windows[0] + 1] = torch.nan
-    assert _guilty(losses, np.arange(3), store) == [1]
+    assert _guilty([losses], np.arange(3), store) == [1]
