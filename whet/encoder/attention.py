@@ -33,25 +33,10 @@ class FastAttention(Kernel):
     """Softmax(q k^T / sqrt(head_dim)) v within each sequence, run by run of equal lengths."""
 
     def __call__(self, qkv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
-        parts = qkv.split([n * length for n, length in batch.runs])
-        on_processor = qkv.device.type == "cpu" and qkv.dtype != torch.bfloat16
-        short: Callable[[Tensor, Run], Tensor] = _ShortAttention.apply if on_processor else _fused_attention
-        outputs = [
-            short(part, run) if run.length <= _SHORT else _fused_attention(part, run)
-            for part, run in zip(parts, batch.runs, strict=True)
-        ]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return run_by_run(attend, qkv, batch)
 
     def first_tokens(self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
-        _, n_heads, head_dim = q.shape
-        outputs = []
-        queries = q.split([n for n, _ in batch.runs])
-        parts = kv.split([n * length for n, length in batch.runs])
-        for query, part, (n, length) in zip(queries, parts, batch.runs, strict=True):
-            k, v = part.view(n, length, 2, n_heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-            attended = F.scaled_dot_product_attention(query[:, :, None], k, v)
-            outputs.append(attended.reshape(n, n_heads * head_dim))
-        return torch.cat(outputs)
+        return attend_firsts(q, kv, batch)
 
 
 @final
@@ -78,28 +63,64 @@ class PlainAttention(Kernel):
         return self(torch.cat([queries[:, None], kv], dim=1), batch, places)[batch.firsts]
 
 
-def _fused_attention(qkv: Tensor, run: Run) -> Tensor:
+def run_by_run(one: Callable[[Tensor, Run], Tensor], qkv: Tensor, batch: PackedBatch) -> Tensor:
+    """A pack's attention from that of its runs: `one` makes of (n * length, 3, n_heads, head_dim) and their
+    run (n * length, n_heads * head_dim); qkv and the result are as of `Kernel`."""
+    parts = qkv.split([n * length for n, length in batch.runs])
+    outputs = [one(part, run) for part, run in zip(parts, batch.runs, strict=True)]
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def attend(qkv: Tensor, run: Run, bias: Tensor | None = None) -> Tensor:
+    """Softmax attention within each sequence of a run, by what is fastest for its length: qkv
+    (n * length, 3, n_heads, head_dim) -> (n * length, n_heads * head_dim). bias (length, length), of the
+    dtype of qkv and without a gradient, is added to the scores; -inf hides a key from a query.
+
+    Beyond 128 tokens torch's fused kernel never holds a length x length matrix of scores."""
+    if run.length <= _SHORT and qkv.device.type == "cpu" and qkv.dtype != torch.bfloat16:
+        short: Tensor = _ShortAttention.apply(qkv, run, bias)
+        return short
+    return _fused_attention(qkv, run, bias)
+
+
+def attend_firsts(q: Tensor, kv: Tensor, batch: PackedBatch, reach: int | None = None) -> Tensor:
+    """Each sequence's first token attends to all of it, or to the `reach` tokens that follow and to itself;
+    q, kv and the result as of `Kernel.first_tokens`."""
+    _, n_heads, head_dim = q.shape
+    seen = None if reach is None else reach + 1
+    outputs = []
+    queries = q.split([n for n, _ in batch.runs])
+    parts = kv.split([n * length for n, length in batch.runs])
+    for query, part, (n, length) in zip(queries, parts, batch.runs, strict=True):
+        near = part.view(n, length, 2, n_heads, head_dim)[:, :seen]
+        k, v = near.permute(2, 0, 3, 1, 4).unbind(0)
+        attended = F.scaled_dot_product_attention(query[:, :, None], k, v)
+        outputs.append(attended.reshape(n, n_heads * head_dim))
+    return torch.cat(outputs)
+
+
+def _fused_attention(qkv: Tensor, run: Run, bias: Tensor | None) -> Tensor:
     _, _, n_heads, head_dim = qkv.shape
     q, k, v = qkv.view(*run, 3, n_heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-    attended = F.scaled_dot_product_attention(q, k, v)
+    attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     return attended.transpose(1, 2).reshape(len(qkv), n_heads * head_dim)
 
 
 class _ShortAttention(torch.autograd.Function):
     """Attention of one run by batched matrix products, with its derivative written out.
 
-    With P = softmax(S), S = Q K^T / sqrt(head_dim), O = P V: dV = P^T dO, dP = dO V^T,
+    With P = softmax(S), S = Q K^T / sqrt(head_dim) + bias, O = P V: dV = P^T dO, dP = dO V^T,
     dS = P * (dP - rowsum(P * dP)), dQ = dS K / sqrt(head_dim), dK = dS^T Q / sqrt(head_dim)."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, run: Run) -> Tensor:
-        """(n * length, 3, n_heads, head_dim) -> (n * length, n_heads * head_dim)."""
+    def forward(ctx: Any, qkv: Tensor, run: Run, bias: Tensor | None) -> Tensor:
+        """As of `attend`."""
         n, length = run
         _, _, n_heads, head_dim = qkv.shape
         heads = qkv.view(n, length, 3, n_heads, head_dim).permute(2, 0, 3, 1, 4)
         heads = heads.reshape(3, n * n_heads, length, head_dim)
         q, k, v = heads
-        probabilities = _scaled_bmm(q, k.transpose(1, 2), head_dim).softmax(-1)
+        probabilities = scaled_bmm(q, k.transpose(1, 2), head_dim, bias).softmax(-1)
         ctx.save_for_backward(heads, probabilities)
         ctx.shape = (n, length, n_heads, head_dim)
         attended = torch.bmm(probabilities, v).view(n, n_heads, length, head_dim)
@@ -107,7 +128,7 @@ class _ShortAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         heads, probabilities = ctx.saved_tensors
         n, length, n_heads, head_dim = ctx.shape
         q, k, v = heads
@@ -115,16 +136,20 @@ class _ShortAttention(torch.autograd.Function):
         inner = torch.bmm(outer, v.transpose(1, 2))
         inner = torch._softmax_backward_data(inner, probabilities, -1, probabilities.dtype)
         found = torch.empty_like(heads)
-        _scaled_bmm(inner, k, head_dim, out=found[0])
-        _scaled_bmm(inner.transpose(1, 2), q, head_dim, out=found[1])
+        scaled_bmm(inner, k, head_dim, out=found[0])
+        scaled_bmm(inner.transpose(1, 2), q, head_dim, out=found[1])
         torch.bmm(probabilities.transpose(1, 2), outer, out=found[2])
         found = found.view(3, n, n_heads, length, head_dim).permute(1, 3, 0, 2, 4)
-        return found.reshape(n * length, 3, n_heads, head_dim), None
+        return found.reshape(n * length, 3, n_heads, head_dim), None, None
 
 
-def _scaled_bmm(a: Tensor, b: Tensor, head_dim: int, out: Tensor | None = None) -> Tensor:
-    """a b / sqrt(head_dim), batch by batch, in one pass."""
-    return torch.baddbmm(a.new_empty(1, 1, 1), a, b, beta=0, alpha=head_dim**-0.5, out=out)
+def scaled_bmm(
+    a: Tensor, b: Tensor, head_dim: int, bias: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
+    """a b / sqrt(head_dim) + bias, batch by batch, in one pass; bias is one for all batches."""
+    if bias is None:
+        return torch.baddbmm(a.new_empty(1, 1, 1), a, b, beta=0, alpha=head_dim**-0.5, out=out)
+    return torch.baddbmm(bias, a, b, alpha=head_dim**-0.5, out=out)
 
 
 class Attention(nn.Module, ABC):
