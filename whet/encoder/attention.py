@@ -78,7 +78,7 @@ def attend(qkv: Tensor, run: Run, bias: Tensor | None = None) -> Tensor:
 
     Beyond 128 tokens torch's fused kernel never holds a length x length matrix of scores."""
     if run.length <= _SHORT and qkv.device.type == "cpu" and qkv.dtype != torch.bfloat16:
-        short: Tensor = _ShortAttention.apply(qkv, run, bias)
+        short: Tensor = _ShortAttention.apply(qkv, run, bias)  # type: ignore[no-untyped-call]
         return short
     return _fused_attention(qkv, run, bias)
 

@@ -33,7 +33,7 @@ class LocalAttention(Kernel):
         if run.length <= 3 * self.reach:  # blocks would not have less to do
             places = torch.arange(run.length, device=qkv.device)
             return attend(qkv, run, _bias(places, places, self.reach, qkv.dtype))
-        blocked: Tensor = _BlockedAttention.apply(qkv, run, self.reach)
+        blocked: Tensor = _BlockedAttention.apply(qkv, run, self.reach)  # type: ignore[no-untyped-call]
         return blocked
 
 

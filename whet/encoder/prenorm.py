@@ -65,4 +65,5 @@ class PreNormLayer(Layer):
     def _after(self, hidden: Tensor, attended: Tensor, keys: Tensor) -> Tensor:
         """All that comes after attention, which is row by row."""
         hidden = hidden + self.attention_dropout(attended, keys)
-        return hidden + self.feed_forward(self.feed_norm(hidden), keys)
+        output: Tensor = hidden + self.feed_forward(self.feed_norm(hidden), keys)
+        return output

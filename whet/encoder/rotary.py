@@ -54,21 +54,26 @@ class RotaryAttention(Kernel):
         self.kernel = kernel
 
     def __call__(self, qkv: Tensor, batch: PackedBatch, places: Mapping[float, Rotation]) -> Tensor:
-        return self.kernel(_Turned.apply(qkv, *places[self.base]), batch, places)
+        return self.kernel(_turned(qkv, places[self.base]), batch, places)
 
     def first_tokens(
         self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Mapping[float, Rotation]
     ) -> Tensor:
         """The first token stands at place 0, whose angles are 0."""
-        return self.kernel.first_tokens(q, _Turned.apply(kv, *places[self.base]), batch, places)
+        return self.kernel.first_tokens(q, _turned(kv, places[self.base]), batch, places)
+
+
+def _turned(projections: Tensor, rotation: Rotation) -> Tensor:
+    """All projections but the last, the values, turned: (n_tokens, k, n_heads, head_dim) -> the same."""
+    turned: Tensor = _Turned.apply(projections, *rotation)  # type: ignore[no-untyped-call]
+    return turned
 
 
 class _Turned(torch.autograd.Function):
-    """All projections but the last, the values, turned. A turn's derivative is the turn back."""
+    """A turn, whose derivative is the turn back."""
 
     @staticmethod
     def forward(ctx: Any, projections: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """(n_tokens, k, n_heads, head_dim) any float -> the same shape and dtype."""
         ctx.save_for_backward(cos, sin)
         return _turn(projections, cos, sin)
 

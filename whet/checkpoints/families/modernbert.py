@@ -68,6 +68,10 @@ def _kinds(spec: EncoderSpec, config: Config) -> list[str]:
     kinds = config.get("layer_types")
     if kinds is None:
         every = setting({"global_attn_every_n_layers": 3, **config}, "global_attn_every_n_layers", int)
+        if every < 1:
+            raise CheckpointError(
+                f"config.json: global_attn_every_n_layers is {every}, and must be at least 1."
+            )
         kinds = [_LOCAL if i % every else _GLOBAL for i in range(spec.n_layers)]
     if not isinstance(kinds, list) or len(kinds) != spec.n_layers or not set(kinds) <= {_GLOBAL, _LOCAL}:
         raise CheckpointError(
