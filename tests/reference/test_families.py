@@ -5,6 +5,8 @@ is the same for all.
 """
 
 import copy
+import pkgutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,8 +69,9 @@ def make_pair(model_type: str, layout: str, variant: str = "") -> Pair:
         entry = replace(entry, config={**entry.config, **entry.variants[variant]})
     head_class = family.heads[layout]
     torch.manual_seed(7)
+    settings = {**entry.config, "initializer_range": 0.3}
     config = transformers.AutoConfig.for_model(
-        model_type, **entry.config, initializer_range=0.3, num_labels=2 if layout == "span" else N_LABELS
+        model_type, **settings, num_labels=2 if layout == "span" else N_LABELS
     )
     theirs = getattr(transformers, head_class.architecture)(config)
     for name, parameter in theirs.named_parameters():  # norms and biases too
@@ -92,13 +95,21 @@ def make_pair(model_type: str, layout: str, variant: str = "") -> Pair:
     return Pair(family, entry, layout, theirs, encoder.eval(), head.eval(), table)
 
 
-CASES = [(name, layout) for name in MODEL_TYPES for layout in family_named(name).heads if layout in LAYOUTS]
-CASES += [(name, "text", variant) for name in MODEL_TYPES for variant in entry_of(name).variants]
+CASES = [
+    (name, layout, variant)
+    for name in MODEL_TYPES
+    for layout in family_named(name).heads
+    if layout in LAYOUTS
+    for variant in ("", *entry_of(name).variants)
+]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=["-".join(case) for case in CASES])
-def pair(request: pytest.FixtureRequest) -> Pair:
-    return make_pair(*request.param)
+@pytest.fixture(scope="module", params=CASES, ids=["-".join(filter(None, case)) for case in CASES])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    with pytest.MonkeyPatch.context() as patch:
+        for place, other in entry_of(request.param[0]).stand_ins.items():
+            patch.setattr(place, pkgutil.resolve_name(other))
+        yield make_pair(*request.param)
 
 
 def texts(pair: Pair, seed: int, lengths: tuple[int, ...] = ()) -> tuple[dict[str, Tensor], PackedBatch]:

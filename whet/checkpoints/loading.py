@@ -54,7 +54,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder}: {error}") from None
     foreign = _renamed(read_weights(folder), family.encoder_prefix)
     _check_encoder(folder, family, spec, config, foreign)
-    layout, head = _head(config, family, foreign)
+    layout, head = _head(config, family, spec, foreign)
     labels = _labels(folder, config, head)
     return Checkpoint(folder, config, family, spec, foreign, layout if labels else None, labels)
 
@@ -213,16 +213,18 @@ def _check_encoder(
 
 
 def _head(
-    config: Mapping[str, Any], family: Family, foreign: Mapping[str, Tensor]
+    config: Mapping[str, Any], family: Family, spec: EncoderSpec, foreign: Mapping[str, Tensor]
 ) -> tuple[str | None, dict[str, Tensor]]:
     """The layout of the head that is there, and its tensors; by config.json's architectures, else the first
     whose tensors are there."""
     written = config.get("architectures") or ()
     known = [layout for layout, head in family.heads.items() if head.architecture in written]
     for layout in known or family.heads:
-        names = family.heads[layout].names
-        head = names.load(foreign)
-        if head.keys() == names.rows.keys():
+        head_class = family.heads[layout]
+        head = head_class.names.load(foreign)
+        with torch.device("meta"):
+            wanted = head_class.build(spec, config, 1).state_dict().keys()
+        if wanted <= head.keys():
             return layout, head
     return None, {}
 

@@ -107,6 +107,10 @@ class WrittenOutAttention(torch.autograd.Function):
         return found.reshape(n * length, 3, n_heads, head_dim), None, of_bias
 
 
-def scaled_bmm(a: Tensor, b: Tensor, head_dim: int, out: Tensor | None = None) -> Tensor:
-    """a b / sqrt(head_dim), batch by batch, in one pass."""
-    return torch.baddbmm(a.new_empty(1, 1, 1), a, b, beta=0, alpha=head_dim**-0.5, out=out)
+def scaled_bmm(
+    a: Tensor, b: Tensor, head_dim: int, bias: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
+    """a b / sqrt(head_dim) + bias, batch by batch, in one pass; bias is one for all batches."""
+    if bias is None:
+        return torch.baddbmm(a.new_empty(1, 1, 1), a, b, beta=0, alpha=head_dim**-0.5, out=out)
+    return torch.baddbmm(bias, a, b, alpha=head_dim**-0.5, out=out)

@@ -14,7 +14,9 @@ class Entry:
     lengths: tuple[int, ...] = (1, 2, 3, 3, 17, 64, 129, 200, 17, 3)  # some equal, in no order
     idle: tuple[str, ...] = field(default=())  # of our tensors, those that no logit depends on
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Other shapes of the family: what each changes in `config`. Tested with the head for texts."""
+    """Other shapes of the family: what each changes in `config`; every test is run with each, by its name."""
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    """Functions of transformers that are not exact in float64, and other ones of theirs that are."""
 
 
 def entry_of(model_type: str) -> Entry:
