@@ -14,7 +14,7 @@ from tests.acceptance import house
 
 NAMES = ("Emma Clark", "Ito", "Ana da Silva", "Zoë O'Neil", "東京太郎")
 OPTIONS = {
-    "epochs": 6,
+    "epochs": 9,
     "batch_size": 8,
     "min_steps": 0,
     "threads": 1,

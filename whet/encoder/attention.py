@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from whet.encoder.packing import PackedBatch
 from whet.encoder.run_attention import attend, attend_firsts, run_by_run
-
-_HALF = (torch.bfloat16, torch.float16)
+from whet.encoder.varlen_attention import takes_varlen, varlen_attention, varlen_attention_of_firsts
 
 
 class Kernel(ABC):
@@ -35,14 +34,13 @@ class FastAttention(Kernel):
     goes run by run of equal lengths."""
 
     def __call__(self, qkv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
-        if qkv.is_cuda and qkv.dtype in _HALF:
-            return _varlen_attention(qkv[:, 0], qkv[:, 1:], batch.boundaries, batch, batch.longest)
+        if takes_varlen(qkv):
+            return varlen_attention(qkv, batch)
         return run_by_run(lambda part, run, _: attend(part, run), qkv, batch)
 
     def first_tokens(self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
-        if q.is_cuda and q.dtype in _HALF:
-            each = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
-            return _varlen_attention(q, kv, each, batch, 1)
+        if takes_varlen(q):
+            return varlen_attention_of_firsts(q, kv, batch)
         return attend_firsts(q, kv, batch)
 
 
@@ -68,17 +66,6 @@ class PlainAttention(Kernel):
     def first_tokens(self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
         queries = q.new_zeros(len(kv), *q.shape[1:]).index_copy(0, batch.firsts.long(), q)
         return self(torch.cat([queries[:, None], kv], dim=1), batch, places)[batch.firsts]
-
-
-def _varlen_attention(q: Tensor, kv: Tensor, asking: Tensor, batch: PackedBatch, most_asking: int) -> Tensor:
-    """q (n, n_heads, head_dim), cut into sequences at asking (n_sequences + 1,) int32, the longest of
-    most_asking; kv (n_tokens, 2, n_heads, head_dim) -> (n, n_heads * head_dim)."""
-    from torch.nn.attention.varlen import varlen_attn  # only where there is a CUDA device
-
-    k, v = kv.unbind(1)
-    attended: Any = varlen_attn(q, k, v, asking, batch.boundaries, most_asking, batch.longest)
-    flat: Tensor = attended.flatten(1)
-    return flat
 
 
 class Attention(nn.Module, ABC):

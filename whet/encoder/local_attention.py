@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from whet.encoder.attention import Kernel
 from whet.encoder.packing import PackedBatch, Run
 from whet.encoder.run_attention import attend, attend_firsts, run_by_run, scaled_bmm
+from whet.encoder.varlen_attention import takes_varlen, varlen_attention
 
 _AT_ONCE = 1 << 19  # scores that are held at a time: 2 MB in float32, about what a core's cache holds
 
@@ -23,6 +24,8 @@ class LocalAttention(Kernel):
         self.reach = reach
 
     def __call__(self, qkv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
+        if takes_varlen(qkv):
+            return varlen_attention(qkv, batch, self.reach)
         return run_by_run(lambda part, run, _: self._attend(part, run), qkv, batch)
 
     def first_tokens(self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
