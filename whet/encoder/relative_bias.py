@@ -34,7 +34,7 @@ class RelativeBias(Positions):
         """-> (n_heads, length, length) of each run, [h, i, j] for query i and key j.
 
         Made once, for the longest run: of the others it is a corner, for only the distance counts."""
-        places = torch.arange(batch.runs[-1].length, device=self.buckets.device)
+        places = torch.arange(batch.longest, device=self.buckets.device)
         distances = (places[None, :] - places[:, None]).clamp_(-self.max_distance, self.max_distance)
         bias = F.embedding(self.buckets[distances + self.max_distance], self.table.weight)
         bias = bias.permute(2, 0, 1).contiguous()
