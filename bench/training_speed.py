@@ -10,7 +10,7 @@ trainer-bf16, trainer-group (length groups) and trainer-bf16-group. SQuAD's Trai
 12, windows padded to 384. Each run is a process of its own; sides alternate, and ratios are those of
 neighbouring runs. Padding is no token.
 
---shape base or large: random weights in BERT's shapes, so that no checkpoint is needed. The share of the
+--shape mini-shape, base or large: random weights, so that no checkpoint is needed. The share of the
 matrix rate is that of the work of real tokens, 6 x parameters of the layers x tokens (2 of 6 for the last
 layer where only first tokens are read of it) and 12 x length x width x layers a token for attention, over the
 rate of large matrix products in the same process.
@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-SHAPES = {"base": (768, 12, 12), "large": (1024, 24, 16)}  # width, layers, heads
+SHAPES = {"mini-shape": (384, 6, 12), "base": (768, 12, 12), "large": (1024, 24, 16)}  # width, layers, heads
 SIDES = ["whet", "whet-float32", "trainer", "trainer-bf16-group"]
 WARM_UP = 5  # steps
 
@@ -82,8 +82,8 @@ def matrix_rate(device: str, bf16: bool) -> float:
     return best
 
 
-def checkpoint(shape: str, place: Path) -> str:
-    """`mini`, or random weights in a shape with its tokeniser."""
+def checkpoint(shape: str, tokeniser: str, place: Path) -> str:
+    """Random weights in a shape, with the tokeniser of a folder or of `mini`; else what `shape` names."""
     if shape not in SHAPES:
         return shape
     import transformers
@@ -100,7 +100,7 @@ def checkpoint(shape: str, place: Path) -> str:
         )
     ).save_pretrained(place)
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
-        (place / name).write_bytes((locate("mini").folder / name).read_bytes())
+        (place / name).write_bytes((locate(tokeniser).folder / name).read_bytes())
     return str(place)
 
 
@@ -200,7 +200,7 @@ def one(asked: argparse.Namespace) -> dict[str, Any]:
     task = "question-answering" if name == "squad" else None
     clock = Clock(asked.seconds, asked.device)
     with tempfile.TemporaryDirectory() as place:
-        model = checkpoint(asked.shape, Path(place))
+        model = checkpoint(asked.shape, asked.tokeniser, Path(place))
         folder = locate(model).folder
         run = run_whet if side.startswith("whet") else run_trainer
         run(file, str(folder), clock, side, task)
@@ -218,7 +218,16 @@ def alternate(asked: argparse.Namespace, name: str) -> None:
         for side in asked.sides:
             command = [sys.executable, "-m", "bench.training_speed", str(asked.work), "--one"]
             command += ["--sets", name, "--sides", side, "--seconds", str(asked.seconds)]
-            command += ["--shape", asked.shape, "--device", asked.device, "--length", str(asked.length)]
+            command += [
+                "--tokeniser",
+                asked.tokeniser,
+                "--shape",
+                asked.shape,
+                "--device",
+                asked.device,
+                "--length",
+                str(asked.length),
+            ]
             command += [] if asked.squad is None else ["--squad", str(asked.squad)]
             printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             found[side].append(json.loads(printed.splitlines()[-1]))
@@ -244,7 +253,8 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["sst2"])
     parser.add_argument("--squad", type=Path)
     parser.add_argument("--sides", nargs="+", default=SIDES)
-    parser.add_argument("--shape", default="mini", help="mini, base, large, or a folder")
+    parser.add_argument("--shape", default="mini", help="mini, a folder, mini-shape, base or large")
+    parser.add_argument("--tokeniser", default="mini", help="of the last three: mini, or a folder")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=20)
