@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whet.encoder.packing import PackedBatch
-from whet.encoder.run_attention import attend, attend_firsts, run_by_run
+from whet.encoder.run_attention import attend_bucketwise, attend_firsts
 from whet.encoder.varlen_attention import takes_varlen, varlen_attention, varlen_attention_of_firsts
 
 
@@ -31,12 +31,12 @@ class FastAttention(Kernel):
     """Softmax(q k^T / sqrt(head_dim)) v within each sequence.
 
     On a CUDA device in half precision it is one call of the kernel for sequences of varied length; else it
-    goes run by run of equal lengths."""
+    goes by runs of equal lengths, or of near ones where they are short."""
 
     def __call__(self, qkv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
         if takes_varlen(qkv):
             return varlen_attention(qkv, batch)
-        return run_by_run(lambda part, run, _: attend(part, run), qkv, batch)
+        return attend_bucketwise(qkv, batch)
 
     def first_tokens(self, q: Tensor, kv: Tensor, batch: PackedBatch, places: Any = None) -> Tensor:
         if takes_varlen(q):

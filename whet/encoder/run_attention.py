@@ -1,7 +1,10 @@
-"""Attention of sequences of one length, which stand side by side in a pack, by what is fastest for them."""
+"""Attention of sequences of one length, or of near lengths, which stand side by side in a pack, by what is
+fastest for them."""
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +16,71 @@ from whet.encoder.packing import PackedBatch, Run
 # On a processor, up to so many tokens, batched products beat torch's fused kernel, which never holds a
 # length x length matrix (benchmarks.md); in bf16 that kernel is several times slower there.
 _SHORT, _SHORT_BF16 = 128, 512
+
+# There, up to so many tokens, sequences of near lengths are attended to together: a call costs more than the
+# padding does (benchmarks.md).
+_NEAR, _NEAR_BF16 = 48, 128
+
+
+@final
+@dataclass(frozen=True)
+class Bucket:
+    """Neighbouring runs of near lengths, to be laid out as rectangles of the longest; or one run."""
+
+    n_tokens: int
+    run: Run  # as if all were as long as the longest
+    rows: Tensor | None = None  # (n * longest,) int64, the token that stands in each place, any in padding
+    kept: Tensor | None = None  # (n_tokens,) int64, the place of each token
+    hidden: Tensor | None = None  # (n, 1, 1, longest) float32, -inf where a key is padding, else 0
+
+
+def attend_bucketwise(qkv: Tensor, batch: PackedBatch) -> Tensor:
+    """Softmax attention within each sequence of a pack: qkv (n_tokens, 3, n_heads, head_dim) -> (n_tokens,
+    n_heads * head_dim)."""
+    if qkv.device.type != "cpu":
+        return run_by_run(lambda part, run, _: attend(part, run), qkv, batch)
+    buckets = _buckets(batch.runs, _NEAR_BF16 if qkv.dtype == torch.bfloat16 else _NEAR)
+    parts = qkv.split([bucket.n_tokens for bucket in buckets])
+    outputs = [
+        attend(part, bucket.run) if bucket.rows is None else _together(part, bucket)
+        for part, bucket in zip(parts, buckets, strict=True)
+    ]
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _together(qkv: Tensor, bucket: Bucket) -> Tensor:
+    attended: Tensor = WrittenOutAttention.apply(qkv, bucket.run, bucket.hidden, bucket)  # type: ignore[no-untyped-call]
+    return attended
+
+
+@functools.lru_cache(maxsize=8)  # all layers of a pass ask for the same, and those of its way back do not ask
+def _buckets(runs: tuple[Run, ...], most: int) -> tuple[Bucket, ...]:
+    """Runs whose longest has `most` tokens or fewer, and half again as many and 4 more than the shortest,
+    meet in a bucket."""
+    found: list[list[Run]] = []
+    for run in runs:
+        if found and run.length <= min(most, 1.5 * found[-1][0].length + 4):
+            found[-1].append(run)
+        else:
+            found.append([run])
+    return tuple(map(_bucket, found))
+
+
+def _bucket(runs: Sequence[Run]) -> Bucket:
+    n_tokens = sum(n * length for n, length in runs)
+    if len(runs) == 1:
+        return Bucket(n_tokens, runs[0])
+    lengths = torch.tensor([length for n, length in runs for _ in range(n)])
+    places = torch.arange(runs[-1].length)
+    is_token = places < lengths[:, None]
+    firsts = lengths.cumsum(0) - lengths
+    return Bucket(
+        n_tokens,
+        Run(len(lengths), runs[-1].length),
+        (firsts[:, None] + torch.where(is_token, places, 0)).flatten(),
+        is_token.flatten().nonzero().flatten(),
+        torch.zeros(is_token.shape).masked_fill(~is_token, float("-inf"))[:, None, None, :],
+    )
 
 
 def run_by_run(one: Callable[[Tensor, Run, int], Tensor], qkv: Tensor, batch: PackedBatch) -> Tensor:
@@ -73,10 +141,12 @@ class WrittenOutAttention(torch.autograd.Function):
     sum of dS over the sequences."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, run: Run, bias: Tensor | None) -> Tensor:
-        """As of `attend`."""
+    def forward(ctx: Any, qkv: Tensor, run: Run, bias: Tensor | None, bucket: Bucket | None = None) -> Tensor:
+        """As of `attend`; with a bucket, qkv are its tokens, and run and bias those of its rectangle."""
         n, length = run
         _, _, n_heads, head_dim = qkv.shape
+        if bucket is not None:
+            qkv = qkv[bucket.rows]
         heads = qkv.view(n, length, 3, n_heads, head_dim).permute(2, 0, 3, 1, 4)
         heads = heads.reshape(3, n * n_heads, length, head_dim)
         q, k, v = heads
@@ -85,16 +155,21 @@ class WrittenOutAttention(torch.autograd.Function):
             scores.view(n, n_heads, length, length).add_(bias)
         probabilities = scores.softmax(-1)
         ctx.save_for_backward(heads, probabilities)
-        ctx.shape = (n, length, n_heads, head_dim)
+        ctx.shape, ctx.bucket = (n, length, n_heads, head_dim), bucket
         attended = torch.bmm(probabilities, v).view(n, n_heads, length, head_dim)
-        return attended.transpose(1, 2).reshape(n * length, n_heads * head_dim)
+        attended = attended.transpose(1, 2).reshape(n * length, n_heads * head_dim)
+        return attended if bucket is None else attended[bucket.kept]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor | None, None]:
         heads, probabilities = ctx.saved_tensors
         n, length, n_heads, head_dim = ctx.shape
         q, k, v = heads
+        if ctx.bucket is not None:
+            gradient = gradient.new_zeros(n * length, gradient.shape[1]).index_copy_(
+                0, ctx.bucket.kept, gradient
+            )
         outer = gradient.view(n, length, n_heads, head_dim).transpose(1, 2).reshape(q.shape)
         inner = torch.bmm(outer, v.transpose(1, 2))
         inner = torch._softmax_backward_data(inner, probabilities, -1, probabilities.dtype)
@@ -103,8 +178,11 @@ class WrittenOutAttention(torch.autograd.Function):
         scaled_bmm(inner.transpose(1, 2), q, head_dim, out=found[1])
         torch.bmm(probabilities.transpose(1, 2), outer, out=found[2])
         found = found.view(3, n, n_heads, length, head_dim).permute(1, 3, 0, 2, 4)
+        found = found.reshape(n * length, 3, n_heads, head_dim)
+        if ctx.bucket is not None:
+            found = found[ctx.bucket.kept]
         of_bias = inner.view(n, n_heads, length, length).sum(0) if ctx.needs_input_grad[2] else None
-        return found.reshape(n * length, 3, n_heads, head_dim), None, of_bias
+        return found, None, of_bias, None
 
 
 def scaled_bmm(
