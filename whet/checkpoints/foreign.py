@@ -33,13 +33,13 @@ from whet.errors import CheckpointError
 _READINGS: dict[str, Reading] = {"text": text_logits, "token": token_logits, "span": span_logits}
 _MOST_PADDING = 0.15  # share of a padded batch
 _UNLIMITED = 512  # tokens, where config.json states no limit: what such encoders were pre-trained with
-_N_OUTPUTS = 7919  # a number of labels by which the classifier is found
+_N_OUTPUTS = 89  # a number of labels by which the classifier is found
 
 _IGNORES_PADDING = frozenset(
     {
         *("big_bird", "data2vec-text", "deberta", "ernie", "esm", "esmc", "eurobert", "flaubert", "gte"),
-        *("ibert", "jina_embeddings_v3", "layoutlm", "lilt", "luke", "markuplm", "megatron-bert"),
-        *("nomic_bert", "rembert", "roberta-prelayernorm", "roc_bert", "roformer", "squeezebert"),
+        *("ibert", "jina_embeddings_v3", "layoutlm", "lilt", "longformer", "luke", "markuplm"),
+        *("megatron-bert", "nomic_bert", "rembert", "roberta-prelayernorm", "roc_bert", "roformer", "squeezebert"),
         *("ultrabert", "xlm", "xlm-roberta-xl", "xmod"),
     }
 )
