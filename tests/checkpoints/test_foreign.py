@@ -34,7 +34,12 @@ from whet.text.tokens import Tokeniser
 FEW = ("roformer", "convbert", "fnet", "xlm")
 FOREIGN = tuple(name for name in encoders.CONFIGS if name not in MODEL_TYPES)
 MANY = [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in FOREIGN]
-SINGLE = ("xlm", "flaubert", "longformer", "markuplm")  # their attention is a softmax in float32, whatever the rest
+SINGLE = (
+    "xlm",
+    "flaubert",
+    "longformer",
+    "markuplm",
+)  # their attention is a softmax in float32, whatever the rest
 LENGTHS = (5, 3, 6, 64, 1, 6, 2, 9, 10, 10, 11)
 CLASSES = list(house.CLASSES)
 

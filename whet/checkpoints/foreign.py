@@ -39,7 +39,15 @@ _IGNORES_PADDING = frozenset(
     {
         *("big_bird", "data2vec-text", "deberta", "ernie", "esm", "esmc", "eurobert", "flaubert", "gte"),
         *("ibert", "jina_embeddings_v3", "layoutlm", "lilt", "longformer", "luke", "markuplm"),
-        *("megatron-bert", "nomic_bert", "rembert", "roberta-prelayernorm", "roc_bert", "roformer", "squeezebert"),
+        *(
+            "megatron-bert",
+            "nomic_bert",
+            "rembert",
+            "roberta-prelayernorm",
+            "roc_bert",
+            "roformer",
+            "squeezebert",
+        ),
         *("ultrabert", "xlm", "xlm-roberta-xl", "xmod"),
     }
 )
@@ -129,7 +137,7 @@ def _family(text: str) -> Family:
     return Family(
         model_type=settings.model_type,
         title=settings.model_type,
-        advice="runs padded, through transformers' own module",
+        advice="through transformers' own module",
         spec=lambda config: spec,
         encoder=lambda spec, config: _encoder(_plain(_settings(config)), spec),
         encoder_names=lambda spec, config: NameTable(rows),
