@@ -396,6 +396,12 @@ def test_a_task_that_transformers_has_no_class_for(tmp_path: Path, reviews: Path
         CheckpointError, match="'nomic_bert', of which transformers has no class that answers"
     ):
         started(folder, "span")
+    import whet
+
+    rows = {"question": ["Who?"], "context": ["Emma sings."], "answer": ["Emma"], "answer_start": [0]}
+    with pytest.raises(CheckpointError, match="answers questions"):
+        whet.train({name: value * 20 for name, value in rows.items()}, model=folder, out="run", quiet=True)
+    assert not Path("run").exists()
 
 
 def test_layers_beside_each_other_are_one() -> None:

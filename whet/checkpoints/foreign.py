@@ -296,14 +296,17 @@ def _converted(tensors: Mapping[str, Tensor], config: Config) -> dict[str, Tenso
             module_class = type(_plain(settings))
     is_double = any(tensor.dtype == torch.float64 for tensor in tensors.values())
     with _quiet():
-        module, said = module_class.from_pretrained(
-            None,
-            config=settings,
-            state_dict=dict(tensors),
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            dtype=torch.float64 if is_double else torch.float32,
-        )
+        try:
+            module, said = module_class.from_pretrained(
+                None,
+                config=settings,
+                state_dict=dict(tensors),
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                dtype=torch.float64 if is_double else torch.float32,
+            )
+        except Exception as error:
+            raise CheckpointError(f"transformers cannot read these weights ({error}).") from None
     found = {name: tensor for name, tensor in module.state_dict().items() if name not in said["missing_keys"]}
     for name, *_ in said["mismatched_keys"]:
         found.pop(name, None)

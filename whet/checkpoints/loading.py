@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from whet.checkpoints.families import family_of
-from whet.checkpoints.families.base import Family
+from whet.checkpoints.families.base import Family, Tensors
 from whet.encoder.dropout import KeyedDropout
 from whet.encoder.heads import Head
 from whet.encoder.network import AnyEncoder, EncoderSpec
@@ -52,7 +52,12 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         spec = family.spec(config)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from None
-    foreign = _renamed(family.convert(read_weights(folder), config), family.encoder_prefix)
+    weights: Tensors = read_weights(folder)
+    try:
+        weights = family.convert(weights, config)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from None
+    foreign = _renamed(weights, family.encoder_prefix)
     _check_encoder(folder, family, spec, config, foreign)
     layout, head = _head(config, family, spec, foreign)
     labels = _labels(folder, config, head)
