@@ -60,6 +60,9 @@ _CHANGES: dict[str, dict[str, Any]] = {
 }
 """Entries of config.json that are read otherwise than they stand."""
 
+_NOT_OF_THE_ENCODER = ("auto_map", "id2label", "label2id", "problem_type", "quantization_config")
+"""Entries of config.json that no module here is built by."""
+
 _UNFIT = {
     "reformer": "in training it takes texts of one length only",
     "nystromformer": "it takes texts of one length only",
@@ -153,7 +156,7 @@ def _settings(config: Config, layout: str | None = None, n_outputs: int = _N_OUT
     import transformers
 
     model_type = str(config["model_type"])
-    own = {key: value for key, value in config.items() if key not in ("auto_map", "id2label", "label2id")}
+    own = {key: value for key, value in config.items() if key not in _NOT_OF_THE_ENCODER}
     own |= _CHANGES.get(model_type, {}) | {"num_labels": 2 if layout == "span" else n_outputs}
     try:
         return transformers.CONFIG_MAPPING[model_type].from_dict(copy.deepcopy(own))
