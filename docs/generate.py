@@ -180,6 +180,8 @@ def _rounded(value: Any) -> Any:
 
 RESULTS = (
     "comparison.Comparison",
+    "known_models.PackedFamily",
+    "known_models.Description",
     "labelling.Selection",
     "glue_suite.GlueResults",
     "slices.Slice",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from whet.evaluation import Evaluation
     from whet.examples import LabelPrediction
     from whet.glue_suite import glue
+    from whet.known_models import models
     from whet.labelling import select
     from whet.user_model import Model
 
@@ -50,6 +51,7 @@ __all__ = [
     "load_encoder",
     "load_module",
     "locate",
+    "models",
     "select",
     "train",
 ]
@@ -61,6 +63,7 @@ _HOMES = {
     "TrainConfig": "whet.config",
     "WhetError": "whet.errors",
     "glue": "whet.glue_suite",
+    "models": "whet.known_models",
     "select": "whet.labelling",
     "locate": "whet.checkpoints.locate",
 }

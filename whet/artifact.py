@@ -44,7 +44,7 @@ def save_model(
     family = family_of(model.config)
     names = family.encoder_names(model.encoder.spec, model.config).under("", family.encoder_prefix)
     state = model.state_dict() if weights is None else weights
-    head = family.heads[model.task.layout]
+    head = family.head_class(model.task.layout)
     tensors = names.save(_below("encoder.", state)) | head.names.save(_below("head.", state))
     labels = model.task.output_names
     config = {

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from whet.checkpoints.families import MODEL_TYPES
 from whet.checkpoints.loading import Checkpoint, encoder_from, head_from
 from whet.encoder.dropout import sequence_keys
 from whet.encoder.heads import Head
-from whet.encoder.network import Encoder, EncoderOutput
+from whet.encoder.network import AnyEncoder, EncoderOutput
 from whet.encoder.packing import PackedBatch, pack
 from whet.errors import ConfigError
 from whet.tasks.base import Task
@@ -49,7 +50,7 @@ class _Packer(nn.Module):
     """Makes a pack of whatever came in. Dropout masks of a bare module follow torch's generator; the
     training loop passes packs that carry its own keys."""
 
-    def __init__(self, encoder: Encoder, tokeniser: Tokeniser, rules: TextRules) -> None:
+    def __init__(self, encoder: AnyEncoder, tokeniser: Tokeniser, rules: TextRules) -> None:
         super().__init__()
         if not 4 <= rules.max_length <= encoder.spec.max_positions:
             raise ConfigError(
@@ -115,7 +116,7 @@ class TextModel(_Packer):
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: AnyEncoder,
         head: Head,
         task: Task,
         tokeniser: Tokeniser,
@@ -195,9 +196,13 @@ def start_model(
     The seed is set before anything new is made. Raises ConfigError for more tokens than the encoder has
     positions."""
     generator = torch.Generator().manual_seed(seed)
-    with_pooler = checkpoint.family.heads[task.layout].with_pooler
-    encoder, new_pooler = encoder_from(checkpoint, dropout, generator, with_pooler)
+    encoder, new_pooler = encoder_from(checkpoint, dropout, generator, task.layout)
     notes = []
+    if not checkpoint.family.is_packed:
+        notes.append(
+            f"{checkpoint.family.model_type} runs padded, through transformers' own module; whet runs "
+            f"{', '.join(MODEL_TYPES)} packed, which is faster."
+        )
     if new_pooler:
         notes.append(f"New pooler ({len(new_pooler)} tensors): the checkpoint has none.")
     same_layout = checkpoint.layout == task.layout

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from whet.encoder.device import computing
-from whet.encoder.heads import TextHead
 from whet.encoder.packing import PackedBatch
 from whet.model import TextModel
 from whet.text.batches import inference_batches, pack_texts
@@ -58,10 +57,9 @@ class Predictor:
         return found
 
     def vectors(self, store: TokenStore) -> np.ndarray:
-        """What the head reads of each text, (n_texts, hidden_size) float32, in the store's order; of a text
-        of several windows that of the first."""
+        """What stands for each text to the head, (n_texts, hidden_size) float32, in the store's order; of a
+        text of several windows that of the first."""
         encoder, head = self.model.encoder, self.model.head
-        assert isinstance(head, TextHead)
         found = np.empty((len(store), encoder.spec.hidden_size), np.float32)
 
         def put(texts: np.ndarray, batch: PackedBatch, rows: np.ndarray) -> None:

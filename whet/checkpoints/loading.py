@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from whet.checkpoints.families import family_of
-from whet.checkpoints.families.base import Family
+from whet.checkpoints.families.base import Family, Tensors
 from whet.encoder.dropout import KeyedDropout
 from whet.encoder.heads import Head
-from whet.encoder.network import Encoder, EncoderSpec
+from whet.encoder.network import AnyEncoder, EncoderSpec
 from whet.errors import CheckpointError
 
 _PICKLES = ("pytorch_model.bin", "*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -37,7 +37,7 @@ class Checkpoint:
     def state(self, layout: str) -> dict[str, Tensor]:
         """All tensors of an encoder and a head of this layout, as a model names them."""
         encoder = self.family.encoder_names(self.spec, self.config).load(self.tensors)
-        head = self.family.heads[layout].names.load(self.tensors)
+        head = self.family.head_class(layout).names.load(self.tensors)
         return {f"encoder.{name}": tensor for name, tensor in encoder.items()} | {
             f"head.{name}": tensor for name, tensor in head.items()
         }
@@ -52,7 +52,12 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         spec = family.spec(config)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from None
-    foreign = _renamed(read_weights(folder), family.encoder_prefix)
+    weights: Tensors = read_weights(folder)
+    try:
+        weights = family.convert(weights, config)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from None
+    foreign = _renamed(weights, family.encoder_prefix)
     _check_encoder(folder, family, spec, config, foreign)
     layout, head = _head(config, family, spec, foreign)
     labels = _labels(folder, config, head)
@@ -106,17 +111,19 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def encoder_from(
-    checkpoint: Checkpoint, dropout: float | None, generator: torch.Generator, pooler: bool = True
-) -> tuple[Encoder, frozenset[str]]:
+    checkpoint: Checkpoint, dropout: float | None, generator: torch.Generator, layout: str | None = None
+) -> tuple[AnyEncoder, frozenset[str]]:
     """The encoder with its weights, and the names of its tensors that had to be made new (of a pooler).
 
-    dropout overrides the checkpoint's own. Without `pooler` it has none, whether or not there is one."""
+    dropout overrides the checkpoint's own. layout is that of the head which it is for; None is the encoder by
+    itself. Raises CheckpointError where another tensor than a pooler's is missing."""
     family, spec, config = checkpoint.family, checkpoint.spec, checkpoint.config
-    encoder = family.encoder(spec, config)
-    if not pooler:
-        encoder.pooler = None
+    encoder = family.encoder_of(layout, spec, config)
     found = family.encoder_names(spec, config).load(checkpoint.tensors)
     new = _fill(encoder, found, spec, generator)
+    missing = sorted(name for name in new if not _is_of_pooler(name))
+    if missing:  # of an encoder that is larger in this head's class than by itself
+        raise CheckpointError(f"{checkpoint.folder}: {', '.join(missing[:8])}: missing, and needed here.")
     _set_dropout(encoder, dropout)
     return encoder, new
 
@@ -133,7 +140,7 @@ def head_from(
 
     rows are those of the checkpoint's classifier that make this one, None for a new one. What stands before
     the classifier is kept where the checkpoint has it."""
-    head_class = checkpoint.family.heads[layout]
+    head_class = checkpoint.family.head_class(layout)
     head = head_class.build(checkpoint.spec, checkpoint.config, n_outputs)
     found = head_class.names.load(checkpoint.tensors)
     for name in [name for name in found if name.startswith("classifier.")]:
@@ -166,10 +173,19 @@ def _fill(
 
 
 def _set_dropout(module: nn.Module, dropout: float | None) -> None:
+    """Ours, and what modules of transformers have: as a module, or as a number of their own."""
     if dropout is not None:
         for part in module.modules():
-            if isinstance(part, KeyedDropout):
+            if isinstance(part, KeyedDropout | nn.Dropout):
                 part.p = dropout
+            for name, value in vars(part).items():
+                if "dropout" in name and isinstance(value, float):
+                    setattr(part, name, dropout)
+
+
+def _is_of_pooler(name: str) -> bool:
+    """Of a tensor; a checkpoint need not have it."""
+    return "pooler" in name.split(".")
 
 
 def _renamed(foreign: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -198,7 +214,7 @@ def _check_encoder(
         theirs = names.rows[ours]
         if ours not in encoder:
             absent = [name for name in theirs if name not in foreign]
-            if not ours.startswith("pooler."):
+            if not _is_of_pooler(ours):
                 problems.append(f"{', '.join(absent)}: missing")
         elif encoder[ours].shape != shape:
             found = ", ".join(f"{name} {tuple(foreign[name].shape)}" for name in theirs)

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -39,6 +40,46 @@ def locate(name: str) -> Location:
     Raises CheckpointError: nothing of that name, no answer within 10 seconds, or files that are not what
     they should be.
     """
+    folder = _local(name)
+    return Location(_hub(name) if folder is None else folder, name)
+
+
+@final
+@dataclass(frozen=True)
+class Glance:
+    """What can be known of a checkpoint without its weights."""
+
+    folder: Path  # with its config.json
+    files: frozenset[str]  # names of all files of the checkpoint, here or on the hub
+
+
+def glance(name: str, scratch: Path) -> Glance:
+    """As `locate`, but of a hub name that is not in the local cache only config.json is fetched, into the
+    folder `scratch`."""
+    folder = _local(name)
+    if folder is None:
+        folder = _cached(name)
+    if folder is not None:
+        return Glance(folder, frozenset(path.name for path in folder.iterdir()))
+    import huggingface_hub
+
+    repository, _, revision = name.partition("@")
+    found: list[Any] = []
+    _online(
+        name,
+        lambda: found.append(huggingface_hub.HfApi().model_info(repository, revision=revision or None)),
+    )
+    try:
+        huggingface_hub.hf_hub_download(
+            repository, "config.json", revision=revision or None, local_dir=scratch
+        )
+    except Exception as error:
+        raise CheckpointError(f"'{name}': config.json cannot be fetched ({error}).") from None
+    return Glance(scratch, frozenset(one.rfilename for one in found[0].siblings or ()))
+
+
+def _local(name: str) -> Path | None:
+    """The folder of what is no hub name; None for one that may be. Raises CheckpointError."""
     if not name.strip():
         raise CheckpointError("The model has no name. Name a folder, mini, or a hub name.")
     folder = Path(name).expanduser()
@@ -54,14 +95,14 @@ def locate(name: str) -> Location:
             raise CheckpointError(
                 f"{name}: this run did not finish{kept}. Go on with it: whet train --resume --out {name}"
             )
-        return Location(inner if is_run else folder, name)
+        return inner if is_run else folder
     if name == "mini":
-        return Location(_mini(), name)
+        return _mini()
     if folder.exists():
         raise CheckpointError(f"{name} is a file; a checkpoint is a folder with config.json in it.")
     if name.startswith((".", "/", "~", "runs/")) or name.count("/") > 1 or "\\" in name:
         raise CheckpointError(f"{name}: there is no such folder.")
-    return Location(_hub(name), name)
+    return None
 
 
 def _mini() -> Path:
@@ -93,39 +134,68 @@ def _mini() -> Path:
 
 
 def _hub(name: str) -> Path:
+    cached = _cached(name)
+    if cached is not None:
+        return cached
+    import huggingface_hub
+
+    repository, _, revision = name.partition("@")
+    _online(name, lambda: huggingface_hub.HfApi().model_info(repository, revision=revision or None))
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                repository, revision=revision or None, allow_patterns=_HUB_FILES
+            )
+        )
+    except Exception as error:
+        raise CheckpointError(f"'{name}': the download failed ({type(error).__name__}: {error}).") from None
+
+
+def _cached(name: str) -> Path | None:
+    """The folder in the local cache. Raises CheckpointError for what is no hub name."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import huggingface_hub
     from huggingface_hub import errors
 
     repository, _, revision = name.partition("@")
-    wanted: dict[str, Any] = {"revision": revision or None, "allow_patterns": _HUB_FILES}
     try:
-        return Path(huggingface_hub.snapshot_download(repository, local_files_only=True, **wanted))
+        return Path(
+            huggingface_hub.snapshot_download(
+                repository,
+                revision=revision or None,
+                allow_patterns=_HUB_FILES,
+                local_files_only=True,
+            )
+        )
     except errors.HFValidationError:
         raise CheckpointError(
             f"'{name}' is neither a folder, nor 'mini', nor a hub name (owner/name[@revision])."
         ) from None
     except errors.LocalEntryNotFoundError:
-        pass
+        return None
+
+
+def _online(name: str, question: Callable[[], Any]) -> None:
+    """Ask the hub about a name that the local cache does not have. Raises CheckpointError without an
+    answer."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
     lead = f"'{name}' is no folder here and is not in the local cache"
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         raise CheckpointError(f"{lead}, and HF_HUB_OFFLINE is set. Name a folder, or use --model mini.")
-    failure = _ask(lambda: huggingface_hub.HfApi().model_info(repository, revision=revision or None))
+    failure = _ask(question)
+    if isinstance(failure, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
+        raise CheckpointError(f"{lead}, and the hub knows no such model or revision.")
     if failure is not None:
-        if isinstance(failure, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
-            raise CheckpointError(f"{lead}, and the hub knows no such model or revision.")
         raise CheckpointError(
             f"{lead}, and the hub did not answer ({type(failure).__name__}). Check the name and the network, "
             "name a folder, or use --model mini, which needs no network."
         )
-    try:
-        return Path(huggingface_hub.snapshot_download(repository, **wanted))
-    except Exception as error:
-        raise CheckpointError(f"'{name}': the download failed ({type(error).__name__}: {error}).") from None
 
 
-def _ask(question: Any) -> Exception | None:
+def _ask(question: Callable[[], Any]) -> Exception | None:
     """None once the question is answered; TimeoutError when that takes too long: the client retries on
     its own for longer than a person waits."""
     outcome: list[Exception | None] = []

@@ -182,6 +182,14 @@ def plain_table(first: str, *others: str) -> Table:
     return table
 
 
+def text_table(*names: str) -> Table:
+    """A table of words; without names it has no head."""
+    table = Table(box=box.SIMPLE, pad_edge=False, show_header=any(names))
+    for name in names:
+        table.add_column(name)
+    return table
+
+
 def interval(ends: Sequence[float] | None) -> str:
     """0.87 to 0.95, or - where there is none."""
     return "-" if ends is None else interval_text(ends)

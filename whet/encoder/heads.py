@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,14 @@ class Head(nn.Module, ABC):
     classifier: nn.Linear
 
     @abstractmethod
-    def forward(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
+    def forward(self, encoder: Any, batch: PackedBatch) -> Tensor:
         """-> logits (n_texts, n_outputs), or (n_reads, n_outputs) of the tokens that the batch names, in
-        the caller's order."""
+        the caller's order. The encoder is one of the head's own family."""
+
+    def vectors(self, encoder: Any, batch: PackedBatch) -> Tensor:
+        """What stands for each sequence, (n_sequences, hidden_size), in the caller's order. Raises ValueError
+        for a head that reads tokens."""
+        raise ValueError("a head for tokens reads no vector of a text")
 
 
 @final
@@ -92,7 +97,7 @@ class TextHead(Head):
         """Of a text of several windows the logits are their mean."""
         vectors = self.dropout(self.vectors(encoder, batch), batch.dropout_keys[batch.starts])
         logits: Tensor = self.classifier(vectors)
-        return logits if batch.owners is None else _means(logits, batch.owners)
+        return logits if batch.owners is None else means(logits, batch.owners)
 
     def vectors(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
         """What the classifier reads, (n_sequences, hidden_size), in the caller's order."""
@@ -127,7 +132,7 @@ class TokenHead(Head):
         return logits
 
 
-def _means(rows: Tensor, owners: Tensor) -> Tensor:
+def means(rows: Tensor, owners: Tensor) -> Tensor:
     """The mean of each owner's rows: rows (n, width), owners (n,) int64 ascending from 0 without gaps."""
     counts = owners.unique_consecutive(return_counts=True)[1]
     sums: Tensor = rows.new_zeros(len(counts), rows.shape[1]).index_add(0, owners, rows)

@@ -48,6 +48,22 @@ class EncoderOutput(NamedTuple):
     pooled: Tensor | None  # (n_sequences, hidden_size), in the caller's order; None without a pooler
 
 
+class AnyEncoder(nn.Module, ABC):
+    """What a head reads from, and what training freezes or gives rates by the layer."""
+
+    spec: EncoderSpec
+    pooler: nn.Module | None  # of its own, BERT's
+
+    @property
+    @abstractmethod
+    def sequence(self) -> Sequence[nn.Module]:
+        """The layers in the order in which they are run."""
+
+    @abstractmethod
+    def forward(self, batch: PackedBatch) -> EncoderOutput:
+        """Hidden states of every token, and the pooled vector of every sequence."""
+
+
 @final
 class Words(nn.Module):
     """A learnt vector for each token id."""
@@ -168,7 +184,7 @@ class PostNormLayer(Layer):
 
 
 @final
-class Encoder(nn.Module):
+class Encoder(AnyEncoder):
     """Embeddings, an ordered list of layers, and BERT's pooler where the family has one."""
 
     def __init__(
@@ -199,7 +215,6 @@ class Encoder(nn.Module):
         return [layer if i == depth else AtDepth(layer, depth - i) for depth, i, layer in run]
 
     def forward(self, batch: PackedBatch) -> EncoderOutput:
-        """Hidden states of every token, and the pooled vector of every sequence."""
         hidden, places = self._begin(batch)
         for layer in self.sequence:
             hidden = layer(hidden, batch, places)

@@ -199,7 +199,9 @@ def _model_findings(
     try:
         folder = locate(model).folder
         described = read_config(folder)
-        spec = family_of(described).spec(described)
+        family = family_of(described)
+        family.head_class(TASKS[columns.task].layout)  # raises, as `train` does
+        spec = family.spec(described)
         positions = spec.max_positions
         tokeniser = Tokeniser.load(folder, spec.n_types)
     except CheckpointError as error:

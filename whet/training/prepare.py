@@ -97,6 +97,7 @@ def prepare(request: Request, say: Say) -> Prepared:
     warn_before_training(data, request.named, config, say)
     location = locate(request.model)
     checkpoint = open_checkpoint(location.folder)
+    checkpoint.family.head_class(data.task.layout)  # raises now, not once the run folder is there
     tokeniser = Tokeniser.load(checkpoint.folder, checkpoint.spec.n_types)
     if tokeniser.vocab_size > checkpoint.spec.vocab_size:
         raise CheckpointError(

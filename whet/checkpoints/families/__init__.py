@@ -1,4 +1,5 @@
-"""The families whose encoders run packed: a file each, named as config.json's model_type is.
+"""The families whose encoders run packed: a file each, named as config.json's model_type is. For all others
+see checkpoints/foreign.py.
 
 The file of a family is found by that name and read when it is needed, so that nothing else has to be touched
 for a new one, and nobody waits for those that he does not use.
@@ -10,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from whet.checkpoints.families.base import Family
-from whet.errors import CheckpointError
 
 MODEL_TYPES = tuple(
     sorted(
@@ -27,11 +27,10 @@ def family_named(model_type: str) -> Family:
 
 
 def family_of(config: Mapping[str, Any]) -> Family:
-    """The family that a config.json belongs to. Raises CheckpointError for one that is not built."""
-    model_type = config.get("model_type")
-    if model_type not in MODEL_TYPES:
-        raise CheckpointError(
-            f"config.json: model_type is '{model_type}', which whet does not run yet; "
-            f"it runs {', '.join(MODEL_TYPES)}. Choose another checkpoint, or --model mini."
-        )
-    return family_named(model_type)
+    """The family that a config.json belongs to; one of its own where the encoder does not run packed. Raises
+    CheckpointError for what is no encoder that transformers has."""
+    if config.get("model_type") in MODEL_TYPES:
+        return family_named(config["model_type"])
+    from whet.checkpoints.foreign import foreign_family  # which needs this package's `base`
+
+    return foreign_family(config, MODEL_TYPES)

@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from torch import nn
+from torch import Tensor, nn
 
 from whet.checkpoints.names import NameTable
 from whet.encoder.attention import FastAttention, Kernel, SelfAttention
 from whet.encoder.heads import Head
 from whet.encoder.network import (
     ACTIVATIONS,
+    AnyEncoder,
     Embeddings,
-    Encoder,
     EncoderSpec,
     Layer,
     PostNormLayer,
@@ -25,6 +25,11 @@ from whet.errors import CheckpointError
 Config = Mapping[str, Any]
 """config.json as it stands."""
 
+Tensors = Mapping[str, Tensor]
+"""A checkpoint's, by name."""
+
+_PURPOSES = {"text": "classifies texts", "token": "tags words", "span": "answers questions"}
+
 
 @final
 @dataclass(frozen=True)
@@ -35,10 +40,31 @@ class Family:
     title: str  # as people call it
     advice: str  # when to choose it, one sentence
     spec: Callable[[Config], EncoderSpec]  # raises CheckpointError
-    encoder: Callable[[EncoderSpec, Config], Encoder]
+    encoder: Callable[[EncoderSpec, Config], AnyEncoder]
     encoder_names: Callable[[EncoderSpec, Config], NameTable]
     encoder_prefix: str  # what stands before the encoder's names in a model with a head
     heads: Mapping[str, "HeadClass"]  # by what a task's `layout` is
+    is_packed: bool = True  # else it is padded inside
+    convert: Callable[[Tensors, Config], Tensors] = lambda tensors, config: tensors  # to the names of today
+
+    def head_class(self, layout: str) -> "HeadClass":
+        """Raises CheckpointError where transformers has none."""
+        if layout not in self.heads:
+            raise CheckpointError(
+                f"config.json: model_type is '{self.model_type}', of which transformers has no class that "
+                f"{_PURPOSES[layout]}. Choose another encoder, or --model mini."
+            )
+        return self.heads[layout]
+
+    def encoder_of(self, layout: str | None, spec: EncoderSpec, config: Config) -> AnyEncoder:
+        """As it is in the class of a layout; None: by itself."""
+        head = None if layout is None else self.head_class(layout)
+        if head is not None and head.encoder is not None:
+            return head.encoder(spec, config)
+        encoder = self.encoder(spec, config)
+        if head is not None and not head.with_pooler:
+            encoder.pooler = None
+        return encoder
 
 
 @final
@@ -50,6 +76,7 @@ class HeadClass:
     build: Callable[[EncoderSpec, Config, int], Head]  # for a number of outputs
     names: NameTable  # the head's tensors in it
     with_pooler: bool = False  # whether the class has the encoder's pooler
+    encoder: Callable[[EncoderSpec, Config], AnyEncoder] | None = None  # where it has another one
 
 
 def linear_names(ours: str, *theirs: str) -> NameTable:
