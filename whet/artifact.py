@@ -15,8 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from whet.checkpoints.families import family_of
+from whet.checkpoints.families.base import MEAN
 from whet.checkpoints.loading import Checkpoint, open_checkpoint
-from whet.config import Context, Cut, LongTexts
+from whet.checkpoints.sentence import dense_file, modules
+from whet.config import Context, Cut, LongTexts, Pooling
 from whet.errors import CheckpointError, ConfigError
 from whet.files import checksum, checksums, folder_beside, moment, write_json, write_text
 from whet.model import TextModel, start_model
@@ -42,10 +44,12 @@ def save_model(
             f"{folder} holds something else than a model, and is left alone. Name another folder."
         )
     family = family_of(model.config)
-    names = family.encoder_names(model.encoder.spec, model.config).under("", family.encoder_prefix)
     state = model.state_dict() if weights is None else weights
-    head = family.head_class(model.task.layout)
-    tensors = names.save(_below("encoder.", state)) | head.names.save(_below("head.", state))
+    head = family.head_class(model.layout)
+    is_mean = model.layout == MEAN
+    names = family.encoder_names(model.encoder.spec, model.config)
+    tensors = names.under("", "" if is_mean else family.encoder_prefix).save(_below("encoder.", state))
+    of_head = head.names.save(_below("head.", state))
     labels = model.task.output_names
     config = {
         **model.config,
@@ -57,7 +61,14 @@ def save_model(
     }
     config.pop("torch_dtype", None)
     with folder_beside(folder) as beside:
-        write_tensors(beside / "model.safetensors", tensors, {"format": "pt"})
+        write_tensors(beside / "model.safetensors", tensors | ({} if is_mean else of_head), {"format": "pt"})
+        if is_mean:
+            write_tensors(dense_file(beside), of_head)
+            for path, content in modules(
+                model.encoder.spec.hidden_size, model.task.n_outputs, model.rules.max_length
+            ).items():
+                (beside / path).parent.mkdir(exist_ok=True)
+                write_json(beside / path, content)
         write_json(beside / "config.json", config)
         model.tokeniser.save(beside, for_words=model.task.layout == "token")
         if card is not None:
@@ -183,6 +194,7 @@ def _rules(folder: Path, saved: Mapping[str, Any]) -> TextRules:
         for name, value, kind in (
             ("cut", rules.cut, Cut),
             ("long_texts", rules.long_texts, LongTexts),
+            ("pooling", rules.pooling, Pooling),
             ("context", rules.context, Context),
         )
         if value not in get_args(kind)

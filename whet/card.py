@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from whet.config import Pooling
 from whet.intervals import with_interval
 from whet.tasks import Task
 from whet.version import __version__
@@ -15,6 +16,7 @@ def model_card(
     metrics: Mapping[str, Any] | None,
     dev: str,
     choice: str,
+    pooling: Pooling = "own",
 ) -> str:
     """Markdown with the metadata block that model hubs read.
 
@@ -52,12 +54,22 @@ def model_card(
         'print(model.predict(["..."]))',
         "```",
         "",
-        f"transformers opens it too: `{task.opened_with}`. Logits are the same there,",
+        *_opened_elsewhere(task, pooling),
         "probabilities those at temperature 1. Decision rules (temperature, thresholds), how texts are cut,",
         "and the checksums of the files stand in `whet.json`.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _opened_elsewhere(task: Task, pooling: Pooling) -> list[str]:
+    if pooling == "mean":
+        return [
+            "It reads the mean of a text's tokens, for which transformers has no class.",
+            "sentence-transformers opens it: `SentenceTransformer('FOLDER').encode(texts)` gives the same",
+            "logits, and `AutoModel` opens the encoder. Probabilities made of these logits are",
+        ]
+    return [f"transformers opens it too: `{task.opened_with}`. Logits are the same there,"]
 
 
 def _fitted(metrics: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from whet.errors import ConfigError, nearest
 Cut = Literal["tail", "head", "middle"]
 LongTexts = Literal["cut", "window"]
 Context = Literal["sentence", "document"]
+Pooling = Literal["own", "mean"]
 Precision = Literal["auto", "float32", "bf16", "float64"]
 ChooseBy = Literal[
     "auto", "mcc", "accuracy", "f1", "exact", "macro_f1", "micro_f1", "macro_pr_auc", "micro_pr_auc",
@@ -71,6 +72,11 @@ class TrainConfig:
     )
     context: Context = _setting(
         "sentence", "document: neighbouring sentences of the document fill the windows of entity tagging"
+    )
+    pooling: Pooling = _setting(
+        "own",
+        "what stands for a whole text: own is what the encoder's family has for it, mean is the mean of its "
+        "tokens' last states; such a model is saved for sentence-transformers",
     )
     stride: int = _setting(
         128, "tokens of a long context that neighbouring windows of question answering share", 0

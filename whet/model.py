@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from whet.checkpoints.families import MODEL_TYPES
+from whet.checkpoints.families.base import MEAN
 from whet.checkpoints.loading import Checkpoint, encoder_from, head_from
+from whet.config import Pooling
 from whet.encoder.dropout import sequence_keys
 from whet.encoder.heads import Head
 from whet.encoder.network import AnyEncoder, EncoderOutput
@@ -129,6 +131,11 @@ class TextModel(_Packer):
         self.config = config  # config.json of the checkpoint it came from, for saving
 
     @property
+    def layout(self) -> str:
+        """Of its head, a key of the family's."""
+        return layout_of(self.task, self.rules.pooling)
+
+    @property
     def encoding(self) -> Encoding:
         """How rows become tokens."""
         return self.task.encoding(self.tokeniser, self.rules)
@@ -182,6 +189,11 @@ class Start:
     notes: tuple[str, ...]
 
 
+def layout_of(task: Task, pooling: Pooling) -> str:
+    """Of the head: the task's, or that of the mean of a text's tokens."""
+    return MEAN if pooling == "mean" else task.layout
+
+
 def start_model(
     checkpoint: Checkpoint,
     task: Task,
@@ -196,7 +208,8 @@ def start_model(
     The seed is set before anything new is made. Raises ConfigError for more tokens than the encoder has
     positions."""
     generator = torch.Generator().manual_seed(seed)
-    encoder, new_pooler = encoder_from(checkpoint, dropout, generator, task.layout)
+    layout = layout_of(task, rules.pooling)
+    encoder, new_pooler = encoder_from(checkpoint, dropout, generator, layout)
     notes = []
     if not checkpoint.family.is_packed:
         notes.append(
@@ -205,9 +218,9 @@ def start_model(
         )
     if new_pooler:
         notes.append(f"New pooler ({len(new_pooler)} tensors): the checkpoint has none.")
-    same_layout = checkpoint.layout == task.layout
+    same_layout = checkpoint.layout == layout
     rows = _matching_rows(checkpoint.labels, task.output_names) if same_layout else None
-    head, new_head = head_from(checkpoint, task.layout, task.n_outputs, rows, dropout, generator)
+    head, new_head = head_from(checkpoint, layout, task.n_outputs, rows, dropout, generator)
     if rows is None:
         if (bias := task.first_bias()) is not None:
             head.classifier.bias.data.copy_(bias)

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from whet.checkpoints.families import family_of
-from whet.checkpoints.families.base import Family, Tensors
+from whet.checkpoints.families.base import MEAN, Family, Tensors
+from whet.checkpoints.sentence import dense_tensors
 from whet.encoder.dropout import KeyedDropout
 from whet.encoder.heads import Head
 from whet.encoder.network import AnyEncoder, EncoderSpec
@@ -57,7 +58,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         weights = family.convert(weights, config)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from None
-    foreign = _renamed(weights, family.encoder_prefix)
+    foreign = _renamed({**weights, **dense_tensors(folder)}, family.encoder_prefix)
     _check_encoder(folder, family, spec, config, foreign)
     layout, head = _head(config, family, spec, foreign)
     labels = _labels(folder, config, head)
@@ -121,6 +122,10 @@ def encoder_from(
     encoder = family.encoder_of(layout, spec, config)
     found = family.encoder_names(spec, config).load(checkpoint.tensors)
     new = _fill(encoder, found, spec, generator)
+    if layout == MEAN and all(map(_is_of_pooler, new)):  # which nothing reads there
+        if new:
+            encoder.pooler = None
+        new = frozenset()
     missing = sorted(name for name in new if not _is_of_pooler(name))
     if missing:  # of an encoder that is larger in this head's class than by itself
         raise CheckpointError(f"{checkpoint.folder}: {', '.join(missing[:8])}: missing, and needed here.")
@@ -235,8 +240,8 @@ def _head(
     whose tensors are there."""
     written = config.get("architectures") or ()
     known = [layout for layout, head in family.heads.items() if head.architecture in written]
-    for layout in known or family.heads:
-        head_class = family.heads[layout]
+    for layout in known or (*family.heads, MEAN):
+        head_class = family.head_class(layout)
         head = head_class.names.load(foreign)
         with torch.device("meta"):
             wanted = head_class.build(spec, config, 1).state_dict().keys()

@@ -38,7 +38,8 @@ def print_training(folder: Path, manifest: Mapping[str, Any]) -> None:
         out.print(f"The model that was chosen, {_chosen(results['chosen'])}:")
     if splits:
         out.print(_headlines({split: results[split] for split in splits}, task))
-    out.print(f"Model: {folder / 'model'} (whet and transformers open it)")
+    other = "sentence-transformers" if manifest["config"].get("pooling") == "mean" else "transformers"
+    out.print(f"Model: {folder / 'model'} (whet and {other} open it)")
     out.print(f"Next:  whet predict {folder} FILE    or    whet eval {folder} FILE")
 
 

@@ -44,6 +44,7 @@ _OF_LABELS: Final = (  # settings that are about labels, or texts that are read 
     "min_precision",
     "abstain_below",
     "long_texts",
+    "pooling",
 )
 
 

@@ -47,7 +47,7 @@ from whet.text.tokens import Tokeniser
 from whet.text.words import WordWindows
 
 _SHOWN_TYPES = 8
-_OF_WHOLE_TEXTS = ("positive_label", "threshold", "min_precision", "abstain_below", "long_texts")
+_OF_WHOLE_TEXTS = ("positive_label", "threshold", "min_precision", "abstain_below", "long_texts", "pooling")
 
 
 @final

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from whet.config import Context, Cut, LongTexts
+from whet.config import Context, Cut, LongTexts, Pooling
 
 
 @final
@@ -19,6 +19,7 @@ class TextRules:
     text_column: str | None = None  # what the columns were called in training; None where that is unknown
     pair_column: str | None = None
     label_columns: tuple[str, ...] = ()
+    pooling: Pooling = "own"
 
     @property
     def label_column(self) -> str | None:

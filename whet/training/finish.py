@@ -70,5 +70,5 @@ def score_and_save(
         )
     source = Path(data.train.table.source).name
     dev_name = "held out" if data.dev_is_held_out else "dev"
-    card = model_card(base, task, source, figures.get("dev"), dev_name, choice)
+    card = model_card(base, task, source, figures.get("dev"), dev_name, choice, model.rules.pooling)
     return figures, save_model(model, folder.model, card)

@@ -14,7 +14,7 @@ from whet.config import TrainConfig
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.encoder.memory import keep_freed_memory
 from whet.errors import CheckpointError, ConfigError
-from whet.model import TextModel, start_model
+from whet.model import TextModel, layout_of, start_model
 from whet.tasks import Task
 from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
@@ -97,7 +97,8 @@ def prepare(request: Request, say: Say) -> Prepared:
     warn_before_training(data, request.named, config, say)
     location = locate(request.model)
     checkpoint = open_checkpoint(location.folder)
-    checkpoint.family.head_class(data.task.layout)  # raises now, not once the run folder is there
+    layout = layout_of(data.task, config.pooling)
+    checkpoint.family.head_class(layout)  # raises now, not once the run folder is there
     tokeniser = Tokeniser.load(checkpoint.folder, checkpoint.spec.n_types)
     if tokeniser.vocab_size > checkpoint.spec.vocab_size:
         raise CheckpointError(
@@ -115,6 +116,7 @@ def prepare(request: Request, say: Say) -> Prepared:
         columns.text,
         columns.pair,
         columns.labels,
+        config.pooling,
     )
     prepared = _bound(data, config, rules, location, device, precision, tokeniser)
     for note in prepared.task.training_notes():

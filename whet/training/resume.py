@@ -117,7 +117,7 @@ class Checkpoints:
         tensors = load_file(found.folder / "training.safetensors")
         best = None
         if (found.folder / "best").exists():
-            best = open_checkpoint(found.folder / "best").state(state.model.task.layout)
+            best = open_checkpoint(found.folder / "best").state(state.model.layout)
         state.restore(tensors, found.progress, best)
 
 

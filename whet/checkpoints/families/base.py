@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from whet.checkpoints.names import NameTable
 from whet.encoder.attention import FastAttention, Kernel, SelfAttention
-from whet.encoder.heads import Head
+from whet.encoder.heads import Head, TextHead, mean_state
 from whet.encoder.network import (
     ACTIVATIONS,
     AnyEncoder,
@@ -27,6 +27,9 @@ Config = Mapping[str, Any]
 
 Tensors = Mapping[str, Tensor]
 """A checkpoint's, by name."""
+
+MEAN = "mean"
+"""The layout of a head for whole texts that reads the mean of their tokens, whatever the family."""
 
 _PURPOSES = {"text": "classifies texts", "token": "tags words", "span": "answers questions"}
 
@@ -49,12 +52,21 @@ class Family:
 
     def head_class(self, layout: str) -> "HeadClass":
         """Raises CheckpointError where transformers has none."""
+        if layout == MEAN:
+            return HeadClass(
+                self._base_class, _mean_head, linear_names("classifier", "linear"), with_pooler=True
+            )
         if layout not in self.heads:
             raise CheckpointError(
                 f"config.json: model_type is '{self.model_type}', of which transformers has no class that "
                 f"{_PURPOSES[layout]}. Choose another encoder, or --model mini."
             )
         return self.heads[layout]
+
+    @property
+    def _base_class(self) -> str:
+        """transformers' class of the encoder without a head."""
+        return next(iter(self.heads.values())).architecture.partition("For")[0] + "Model"
 
     def encoder_of(self, layout: str | None, spec: EncoderSpec, config: Config) -> AnyEncoder:
         """As it is in the class of a layout; None: by itself."""
@@ -77,6 +89,10 @@ class HeadClass:
     names: NameTable  # the head's tensors in it
     with_pooler: bool = False  # whether the class has the encoder's pooler
     encoder: Callable[[EncoderSpec, Config], AnyEncoder] | None = None  # where it has another one
+
+
+def _mean_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
+    return TextHead(spec, n_outputs, mean_state, spec.dropout)
 
 
 def linear_names(ours: str, *theirs: str) -> NameTable:
