@@ -4,6 +4,7 @@ A family has its file in whet/checkpoints/families/ and its entry in tests/refer
 is the same for all.
 """
 
+import contextlib
 import copy
 import pkgutil
 from collections.abc import Iterator
@@ -106,10 +107,17 @@ CASES = [
 
 @pytest.fixture(scope="module", params=CASES, ids=["-".join(filter(None, case)) for case in CASES])
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    with pytest.MonkeyPatch.context() as patch:
-        for place, other in entry_of(request.param[0]).stand_ins.items():
-            patch.setattr(place, pkgutil.resolve_name(other))
+    with exact_functions(request.param[0]):
         yield make_pair(*request.param)
+
+
+@contextlib.contextmanager
+def exact_functions(model_type: str) -> Iterator[None]:
+    """transformers with the stand-ins of a family's entry."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place, other in entry_of(model_type).stand_ins.items():
+            patch.setattr(place, pkgutil.resolve_name(other))
+        yield
 
 
 def texts(pair: Pair, seed: int, lengths: tuple[int, ...] = ()) -> tuple[dict[str, Tensor], PackedBatch]:
