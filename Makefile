@@ -15,6 +15,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check -c constraints.txt
 
+# Tests run file by file in two processes of one thread each: two cores are used up, and models here are tiny.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
 # A stamp says what was installed from the present pyproject.toml and constraints.txt; while it is newer than
 # both, nothing is installed again. Remove .venv to start over.
 WITH_DEMO := $(VENV)/.installed-demo
@@ -27,10 +30,10 @@ demo: $(WITH_DEMO)
 	$(BIN)/whet demo
 
 test: $(WITH_DEV)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: $(WITH_DEV)
-	$(BIN)/python -m pytest -m ""
+	$(PYTEST) -m ""
 
 lint: $(WITH_DEV)
 	$(BIN)/ruff check .

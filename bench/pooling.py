@@ -1,0 +1,40 @@
+"""What stands for a text: the family's own pooler, or the mean of its tokens. Scores on four sets, from `mini`.
+
+    python bench/pooling.py build/bench [--sets trec sst2 cola mrpc] [--seeds 2] [--pooling own mean]
+
+Everything else is whet's default. One JSON line a run, on standard output: the reported split's main figure.
+The sets are folders that `versus_trainer.py convert` wrote.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import whet
+from bench.step_order import FIGURES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--sets", nargs="+", default=["trec", "sst2", "cola", "mrpc"])
+    parser.add_argument("--pooling", nargs="+", default=["own", "mean"])
+    parser.add_argument("--seeds", type=int, default=2)
+    asked = parser.parse_args()
+    for seed in range(asked.seeds):
+        for name in asked.sets:
+            split, figure = FIGURES[name]
+            for pooling in asked.pooling:
+                with tempfile.TemporaryDirectory() as place:
+                    folder = asked.work / name
+                    run = whet.train(
+                        folder / "train.csv", out=Path(place) / "run", seed=seed, quiet=True, pooling=pooling
+                    )
+                    found = whet.load(run.folder).evaluate(folder / f"{split}.csv").metrics[figure]
+                row = {"set": name, "pooling": pooling, "seed": seed, figure: found}
+                print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
