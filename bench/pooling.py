@@ -1,4 +1,4 @@
-"""What stands for a text: the family's own pooler, or the mean of its tokens. Scores on four sets, from `mini`.
+"""What stands for a text: the family's own pooler, or the mean of its tokens. Scores on four sets, `mini`.
 
     python bench/pooling.py build/bench [--sets trec sst2 cola mrpc] [--seeds 2] [--pooling own mean]
 
