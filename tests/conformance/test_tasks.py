@@ -193,14 +193,19 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return Trained(name, entry, folder, files["test"], texts, columns, model.module.task)
 
 
-def _close(one: Any, other: Any) -> bool:
+IN_UNITS = ("value", "interval")  # keys whose numbers are logits in units of the target's spread
+SPREAD = 14.0  # of the targets of `_number`, about
+
+
+def _close(one: Any, other: Any, unit: float = 1.0) -> bool:
     """Equal but for rounding, whatever they are made of."""
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_close(one[key], other[key]) for key in one)
+        units = {key: SPREAD if key in IN_UNITS else unit for key in one}
+        return one.keys() == other.keys() and all(_close(one[key], other[key], units[key]) for key in one)
     if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(_close(a, b) for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(_close(a, b, unit) for a, b in zip(one, other, strict=True))
     if isinstance(one, float) and isinstance(other, float | int):
-        return abs(one - other) <= 1e-5 * max(1.0, abs(one))
+        return abs(one - other) <= 1e-5 * max(unit, abs(one))
     return bool(one == other)
 
 
