@@ -65,8 +65,9 @@ def model_card(
 def _opened_elsewhere(task: Task, pooling: Pooling) -> list[str]:
     if pooling == "mean":
         return [
-            "It reads the mean of a text's tokens, for which transformers has no class. sentence-transformers",
-            "opens it: `SentenceTransformer('FOLDER').encode(texts)` gives logits. They are the same there,",
+            "It reads the mean of a text's tokens, for which transformers has no class.",
+            "sentence-transformers opens it: `SentenceTransformer('FOLDER').encode(texts)` gives its logits.",
+            "They are the same there,",
         ]
     return [f"transformers opens it too: `{task.opened_with}`. Logits are the same there,"]
 
