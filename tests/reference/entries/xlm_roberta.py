@@ -1,16 +1,5 @@
-"""xlm-roberta, small and wide."""
+"""RoBERTa's shape under another name."""
 
-from tests.reference.entries import Entry
+from tests.reference.entries.roberta import ENTRY
 
-ENTRY = Entry(
-    {
-        "vocab_size": 101,
-        "hidden_size": 44,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "intermediate_size": 53,
-        "max_position_embeddings": 217,
-        "type_vocab_size": 1,
-        "pad_token_id": 1,
-    }
-)
+__all__ = ["ENTRY"]
