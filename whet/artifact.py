@@ -17,7 +17,7 @@ from torch import Tensor
 from whet.checkpoints.families import family_of
 from whet.checkpoints.families.base import MEAN
 from whet.checkpoints.loading import Checkpoint, open_checkpoint
-from whet.checkpoints.sentence import dense_file, modules
+from whet.checkpoints.sentence import DENSE_FILE, dense_file, modules
 from whet.config import Context, Cut, LongTexts, Pooling
 from whet.errors import CheckpointError, ConfigError
 from whet.files import checksum, checksums, folder_beside, moment, write_json, write_text
@@ -115,8 +115,14 @@ def load_model(folder: Path, name: str | None = None) -> TextModel:
                 f"config.json {', '.join(checkpoint.labels[:_SHOWN])}; they must be the same. Copy the "
                 "folder again."
             )
-    model = start_model(checkpoint, task, tokeniser, rules, seed=0).model
-    return model.eval()
+    started = start_model(checkpoint, task, tokeniser, rules, seed=0)
+    if started.new:  # whose answers would be random
+        raise CheckpointError(
+            f"{name or folder} cannot predict: {', '.join(sorted(started.new)[:_SHOWN])} of its head is not "
+            "in the weights, or of another shape than config.json and whet.json say. Copy the folder again, "
+            f"or fine-tune it: whet train FILE --model {name or folder}"
+        )
+    return started.model.eval()
 
 
 def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -137,7 +143,9 @@ def _read_saved(folder: Path) -> dict[str, Any] | None:
         raise CheckpointError(
             f"{path}: format {version}; this whet reads format {FORMAT}. Install a newer whet."
         )
-    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+    if DENSE_FILE in sums and not (folder / DENSE_FILE).exists():
+        raise CheckpointError(f"{folder / DENSE_FILE} is missing: the classifier. Copy the folder again.")
+    for name in ("model.safetensors", "config.json", "tokenizer.json", DENSE_FILE):
         if (folder / name).exists() and checksum(folder / name) != sums.get(name):
             raise CheckpointError(
                 f"{folder / name} is not as it was saved: damaged in a copy, or edited. Copy it again, "

@@ -9,10 +9,11 @@ from typing import Any, Literal, final, overload
 
 import torch
 
-from whet.checkpoints.families import MODEL_TYPES, family_named, family_of
-from whet.checkpoints.families.base import Family
-from whet.checkpoints.loading import read_config
+from whet.checkpoints.families import MODEL_TYPES, family_named
+from whet.checkpoints.families.base import Family, architectures
+from whet.checkpoints.loading import described, read_config
 from whet.checkpoints.locate import glance
+from whet.encoder.network import EncoderSpec
 from whet.errors import CheckpointError
 from whet.tasks import TASKS
 
@@ -94,8 +95,8 @@ def _described(name: str) -> Description:
         "weights": "safetensors" if has_weights else "pickle" if has_pickle else "none",
     }
     try:
-        family = family_of(config)
-        return Description(**common, **_encoder(family, config), **_head(family, config))
+        family, spec, _ = described(config)
+        return Description(**common, **_encoder(family, spec, config), **_head(family, config))
     except CheckpointError as error:
         unknown: dict[str, Any] = dict.fromkeys(_FROM_CONFIG)
         return Description(
@@ -103,9 +104,7 @@ def _described(name: str) -> Description:
         )
 
 
-def _encoder(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Raises CheckpointError."""
-    spec = family.spec(config)
+def _encoder(family: Family, spec: EncoderSpec, config: Mapping[str, Any]) -> dict[str, Any]:
     with torch.device("meta"):
         encoder = family.encoder(spec, config)
     return {
@@ -122,7 +121,7 @@ def _encoder(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _head(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
-    written = config.get("architectures") or ()
+    written = architectures(config)
     named = [head.architecture for head in family.heads.values() if head.architecture in written]
     id2label = config.get("id2label") if named else None
     labels = tuple(map(str, id2label.values())) if isinstance(id2label, dict) else ()

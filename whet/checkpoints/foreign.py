@@ -6,7 +6,8 @@ run: only classes that are part of transformers are used.
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from inspect import signature
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whet.checkpoints.families.base import Config, Family, HeadClass
+from whet.checkpoints.families.base import LEAST_PLACES, Config, Family, HeadClass
 from whet.checkpoints.names import NameTable
 from whet.checkpoints.padded import (
     PaddedEncoder,
@@ -33,6 +34,7 @@ from whet.errors import CheckpointError
 _READINGS: dict[str, Reading] = {"text": text_logits, "token": token_logits, "span": span_logits}
 _MOST_PADDING = 0.15  # share of a padded batch
 _UNLIMITED = 512  # tokens, where config.json states no limit: what such encoders were pre-trained with
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")  # of a layer, in the name of a tensor
 _N_OUTPUTS = 89  # a number of labels by which the classifier is found
 
 _IGNORES_PADDING = frozenset(
@@ -258,9 +260,26 @@ def _same_names(module: nn.Module, prefix: str) -> NameTable:
 
 
 def _spec(settings: Any, base: nn.Module) -> EncoderSpec:
+    """Raises CheckpointError for numbers that classes are built with, and fail with later."""
+    places = _max_positions(settings, base)
+    counts = {"num_hidden_layers": 1, "num_attention_heads": 1}
+    wrong = [
+        f"{key} is {value}, and must be at least {least}"
+        for key, least in counts.items()
+        if isinstance(value := getattr(settings, key, None), int) and value < least
+    ]
+    if places < LEAST_PLACES:
+        wrong.append(f"it leaves places for {places} tokens, and must for at least {LEAST_PLACES}")
+    if any(
+        not isinstance(one, nn.Embedding) and vars(one).get("padding_idx", 0) is None
+        for one in base.modules()
+    ):
+        wrong.append("pad_token_id is None, and must be the token from which this encoder counts places")
+    if wrong:
+        raise CheckpointError(f"config.json: {'; '.join(wrong)}.")
     return EncoderSpec(
         vocab_size=settings.vocab_size,
-        max_positions=_max_positions(settings, base),
+        max_positions=places,
         n_types=getattr(settings, "type_vocab_size", None) or 0,
         hidden_size=settings.hidden_size,
         n_layers=len(layers_of(base)),
@@ -310,11 +329,23 @@ def _converted(tensors: Mapping[str, Tensor], config: Config) -> dict[str, Tenso
             )
         except Exception as error:
             raise CheckpointError(f"transformers cannot read these weights ({error}).") from None
+    _refuse_more_layers(module.state_dict().keys(), said["unexpected_keys"])
     found = {name: tensor for name, tensor in module.state_dict().items() if name not in said["missing_keys"]}
     for name, *_ in said["mismatched_keys"]:
         found.pop(name, None)
         found |= {name: tensors[name]} if name in tensors else {}
     return found
+
+
+def _refuse_more_layers(known: Iterable[str], more: Iterable[str]) -> None:
+    """Raises CheckpointError for tensors that are named as others are, but for the number of a layer."""
+    patterns = {_NUMBER.sub("#", name) for name in known}
+    layers = sorted(name for name in more if _NUMBER.search(name) and _NUMBER.sub("#", name) in patterns)
+    if layers:
+        raise CheckpointError(
+            f"the weights have more layers than config.json names: {', '.join(layers[:4])} ... "
+            f"({len(layers)} tensors)."
+        )
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from whet.checkpoints.families import family_of
-from whet.checkpoints.families.base import MEAN, Family, Tensors
+from whet.checkpoints.families.base import MEAN, Family, Tensors, architectures
 from whet.checkpoints.sentence import dense_tensors
 from whet.encoder.dropout import KeyedDropout
 from whet.encoder.heads import Head
@@ -49,20 +49,33 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     pickled or damaged, an encoder tensor missing or of the wrong shape."""
     config = read_config(folder)
     try:
-        family = family_of(config)
-        spec = family.spec(config)
+        family, spec, shapes = described(config)
+        weights: Tensors = read_weights(folder)
+        foreign = _renamed(
+            {**family.convert(weights, config), **dense_tensors(folder)}, family.encoder_prefix
+        )
+        _check_encoder(family, spec, config, shapes, foreign)
+        layout, head = _head(config, family, spec, foreign)
     except CheckpointError as error:
-        raise CheckpointError(f"{folder}: {error}") from None
-    weights: Tensors = read_weights(folder)
-    try:
-        weights = family.convert(weights, config)
-    except CheckpointError as error:
-        raise CheckpointError(f"{folder}: {error}") from None
-    foreign = _renamed({**weights, **dense_tensors(folder)}, family.encoder_prefix)
-    _check_encoder(folder, family, spec, config, foreign)
-    layout, head = _head(config, family, spec, foreign)
+        raise CheckpointError(_with_place(folder, error)) from None
     labels = _labels(folder, config, head)
     return Checkpoint(folder, config, family, spec, foreign, layout if labels else None, labels)
+
+
+def described(config: Mapping[str, Any]) -> tuple[Family, EncoderSpec, dict[str, torch.Size]]:
+    """What config.json describes: the family, the encoder, and its tensors' shapes under our names. Raises
+    CheckpointError where that is no encoder of ours or of transformers."""
+    family = family_of(config)
+    try:
+        spec = family.spec(config)
+        with torch.device("meta"):
+            state = family.encoder(spec, config).state_dict()
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(  # of an entry that no check is about
+            f"config.json does not describe an encoder of this family, {family.title} "
+            f"({type(error).__name__}: {error}). Fetch the checkpoint again."
+        ) from None
+    return family, spec, {name: tensor.shape for name, tensor in state.items()}
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -108,6 +121,12 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"{folder / name} is damaged or not a safetensors file ({error}). Fetch the checkpoint again."
             ) from None
+    quantised = sorted(name for name, tensor in weights.items() if tensor.ndim > 1 and tensor.itemsize == 1)
+    if quantised:
+        raise CheckpointError(
+            f"{folder}: {quantised[0]} is of 8 bits ({len(quantised)} tensors are): the weights are "
+            "quantised, and whet reads 16, 32 or 64 bits. Take the checkpoint that these were made of."
+        )
     return weights
 
 
@@ -207,15 +226,22 @@ def _renamed(foreign: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return renamed
 
 
+def _with_place(folder: Path, error: CheckpointError) -> str:
+    """The message, with the folder where it does not name it yet."""
+    return str(error) if str(error).startswith(str(folder)) else f"{folder}: {error}"
+
+
 def _check_encoder(
-    folder: Path, family: Family, spec: EncoderSpec, config: Mapping[str, Any], foreign: Mapping[str, Tensor]
+    family: Family,
+    spec: EncoderSpec,
+    config: Mapping[str, Any],
+    shapes: Mapping[str, torch.Size],
+    foreign: Mapping[str, Tensor],
 ) -> None:
     names = family.encoder_names(spec, config)
     encoder = names.load(foreign)
-    with torch.device("meta"):
-        expected = {name: tensor.shape for name, tensor in family.encoder(spec, config).state_dict().items()}
     problems = []
-    for ours, shape in expected.items():
+    for ours, shape in shapes.items():
         theirs = names.rows[ours]
         if ours not in encoder:
             absent = [name for name in theirs if name not in foreign]
@@ -224,10 +250,16 @@ def _check_encoder(
         elif encoder[ours].shape != shape:
             found = ", ".join(f"{name} {tuple(foreign[name].shape)}" for name in theirs)
             problems.append(f"{found}: config.json asks for {tuple(shape)} in all")
+    one_more = family.encoder_names(replace(spec, n_layers=spec.n_layers + 1), config)
+    problems += [
+        f"{', '.join(theirs)}: of a layer more than the {spec.n_layers} that config.json names"
+        for ours, theirs in one_more.rows.items()
+        if ours not in names.rows and all(name in foreign for name in theirs)
+    ]
     if problems:
         more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise CheckpointError(
-            f"{folder}: the weights do not make the encoder that config.json describes:\n  "
+            "the weights do not make the encoder that config.json describes:\n  "
             + "\n  ".join(problems[:8])
             + more
         )
@@ -236,18 +268,24 @@ def _check_encoder(
 def _head(
     config: Mapping[str, Any], family: Family, spec: EncoderSpec, foreign: Mapping[str, Tensor]
 ) -> tuple[str | None, dict[str, Tensor]]:
-    """The layout of the head that is there, and its tensors; by config.json's architectures, else the first
-    whose tensors are there."""
-    written = config.get("architectures") or ()
+    """The layout of the head that is there and fits the encoder, and its tensors; by config.json's
+    architectures, else the first whose tensors are there."""
+    written = architectures(config)
     known = [layout for layout, head in family.heads.items() if head.architecture in written]
     for layout in known or (*family.heads, MEAN):
         head_class = family.head_class(layout)
         head = head_class.names.load(foreign)
         with torch.device("meta"):
-            wanted = head_class.build(spec, config, 1).state_dict().keys()
-        if wanted <= head.keys():
+            wanted = head_class.build(spec, config, 1).state_dict()
+        if all(name in head and _fits(head[name], name, tensor) for name, tensor in wanted.items()):
             return layout, head
     return None, {}
+
+
+def _fits(found: Tensor, name: str, wanted: Tensor) -> bool:
+    """Whether a head's tensor can be `wanted`, but for the number of outputs."""
+    n_free = 1 if name.startswith("classifier.") else 0
+    return found.ndim == wanted.ndim and found.shape[n_free:] == wanted.shape[n_free:]
 
 
 def _labels(folder: Path, config: Mapping[str, Any], head: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -15,13 +15,14 @@ from torch import Tensor
 from whet.errors import CheckpointError
 
 _POOLING, _DENSE = "1_Pooling", "2_Dense"
-_DENSE_FILE: Final = f"{_DENSE}/model.safetensors"
+DENSE_FILE: Final = f"{_DENSE}/model.safetensors"
+"""In a model folder, the file of the linear layer's weights."""
 
 
 def dense_tensors(folder: Path) -> dict[str, Tensor]:
     """linear.weight and linear.bias of a folder that whet saved in this layout; else empty. Raises
     CheckpointError where the file is damaged."""
-    file = folder / _DENSE_FILE
+    file = folder / DENSE_FILE
     if not (file.exists() and (folder / "whet.json").exists()):
         return {}
     try:
@@ -59,4 +60,4 @@ def modules(width: int, n_outputs: int, max_length: int) -> Mapping[str, Any]:
 def dense_file(folder: Path) -> Path:
     """Where the linear layer's weights stand; its folder is made."""
     (folder / _DENSE).mkdir(exist_ok=True)
-    return folder / _DENSE_FILE
+    return folder / DENSE_FILE

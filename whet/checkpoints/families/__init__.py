@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from whet.checkpoints.families.base import Family
+from whet.checkpoints.families.base import Family, architectures
 
 MODEL_TYPES = tuple(
     sorted(
@@ -29,6 +29,7 @@ def family_named(model_type: str) -> Family:
 def family_of(config: Mapping[str, Any]) -> Family:
     """The family that a config.json belongs to; one of its own where the encoder does not run packed. Raises
     CheckpointError for what is no encoder that transformers has."""
+    architectures(config)  # raises
     if config.get("model_type") in MODEL_TYPES:
         return family_named(config["model_type"])
     from whet.checkpoints.foreign import foreign_family  # which needs this package's `base`

@@ -15,7 +15,7 @@ from whet.checkpoints.families.base import (
     layer_names,
     linear_names,
     projected_embeddings,
-    setting,
+    size,
 )
 from whet.checkpoints.names import NameTable
 from whet.encoder.heads import Head, TextHead, TokenHead, pooler_output
@@ -26,7 +26,7 @@ from whet.errors import CheckpointError
 def _groups(config: Config) -> tuple[int, int]:
     """Groups of layers that share their weights, and layers in each. Raises CheckpointError."""
     n_groups, inner = config.get("num_hidden_groups", 1), config.get("inner_group_num", 1)
-    n_layers = setting(config, "num_hidden_layers", int)
+    n_layers = size(config, "num_hidden_layers")
     for key, value, most in (("num_hidden_groups", n_groups, n_layers), ("inner_group_num", inner, None)):
         if not isinstance(value, int) or value < 1 or (most is not None and value > most):
             limit = "" if most is None else f" and at most num_hidden_layers, which is {most}"
@@ -55,7 +55,7 @@ def _encoder(spec: EncoderSpec, config: Config) -> Encoder:
     n_groups, inner = _groups(config)
     return Encoder(
         spec,
-        projected_embeddings(spec, setting(config, "embedding_size", int)),
+        projected_embeddings(spec, size(config, "embedding_size")),
         bert_like_layers(spec, n=n_groups * inner),
         pooler=nn.Linear(spec.hidden_size, spec.hidden_size),
         order=_order(spec, config),

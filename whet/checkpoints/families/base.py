@@ -1,5 +1,6 @@
 """What a family of encoders has to say about itself."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -30,6 +31,9 @@ Tensors = Mapping[str, Tensor]
 
 MEAN = "mean"
 """The layout of a head for whole texts that reads the mean of their tokens, whatever the family."""
+
+LEAST_PLACES = 4
+"""Tokens that an encoder must be able to read: special ones, and one of each of two texts."""
 
 _PURPOSES = {"text": "classifies texts", "token": "tags words", "span": "answers questions"}
 
@@ -112,8 +116,8 @@ def module_names(modules: Mapping[str, tuple[str, ...]]) -> NameTable:
 
 def dropout_of(config: Config, key: str, otherwise: str = "hidden_dropout_prob") -> float:
     """A head's own dropout where config.json has one, else that of another entry, else 0.1."""
-    value = config.get(key)
-    return float(config.get(otherwise, 0.1) if value is None else value)
+    found = otherwise if config.get(key) is None else key
+    return number(config, found, 0.1, below=1.0)
 
 
 def setting(config: Config, key: str, kind: type) -> Any:
@@ -124,6 +128,47 @@ def setting(config: Config, key: str, kind: type) -> Any:
             f"config.json: {key} is {value!r}, and must be {kind.__name__}; the folder is not whole."
         )
     return value
+
+
+def size(config: Config, key: str, least: int = 1) -> int:
+    """A whole number of config.json. Raises CheckpointError where it is absent or too small."""
+    value: int = setting(config, key, int)
+    if value < least:
+        raise CheckpointError(f"config.json: {key} is {value}, and must be at least {least}.")
+    return value
+
+
+def number(config: Config, key: str, otherwise: float, below: float = math.inf) -> float:
+    """A number from 0 up of config.json, `otherwise` where it is absent. Raises CheckpointError."""
+    value = config.get(key, otherwise)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < below:
+        limit = "" if below == math.inf else f" and below {below:g}"
+        raise CheckpointError(f"config.json: {key} is {value!r}, and must be a number from 0 up{limit}.")
+    return float(value)
+
+
+def width_and_heads(config: Config, width: str, heads: str) -> tuple[int, int]:
+    """Under their keys. Raises CheckpointError where the heads do not divide the width."""
+    hidden_size, n_heads = size(config, width), size(config, heads)
+    if hidden_size % n_heads:
+        raise CheckpointError(
+            f"config.json: {heads} is {n_heads}, and must divide {width}, which is {hidden_size}."
+        )
+    return hidden_size, n_heads
+
+
+def n_places(config: Config, offset: int = 0) -> int:
+    """Tokens of the longest sequence; `offset` rows of the table of positions are not used. Raises
+    CheckpointError."""
+    return size(config, "max_position_embeddings", LEAST_PLACES + offset) - offset
+
+
+def architectures(config: Config) -> tuple[str, ...]:
+    """The classes that config.json names. Raises CheckpointError."""
+    found = config.get("architectures") or []
+    if not isinstance(found, list):
+        raise CheckpointError(f"config.json: architectures is {found!r}, and must be a list of names.")
+    return tuple(map(str, found))
 
 
 def activation_of(config: Config, key: str = "hidden_act") -> str:
@@ -142,27 +187,29 @@ def refuse_decoder(config: Config) -> None:
         raise CheckpointError("config.json: is_decoder is true; whet fine-tunes encoders only.")
 
 
-def bert_like_spec(config: Config, offset: int = 0) -> EncoderSpec:
+def bert_like_spec(config: Config, offset: int = 0, least_types: int = 1) -> EncoderSpec:
     """What config.json says under BERT's names, which most families kept; `offset` rows of the table of
-    positions are not used. Raises CheckpointError."""
+    positions are not used, and there are at least so many types of tokens. Raises CheckpointError."""
     refuse_decoder(config)
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise CheckpointError(
             f"config.json: position_embedding_type is '{config['position_embedding_type']}'; "
             "only 'absolute' is built for this family."
         )
+    vocab_size = size(config, "vocab_size")
+    hidden_size, n_heads = width_and_heads(config, "hidden_size", "num_attention_heads")
     return EncoderSpec(
-        vocab_size=setting(config, "vocab_size", int),
-        max_positions=setting(config, "max_position_embeddings", int) - offset,
-        n_types=config.get("type_vocab_size", 0),
-        hidden_size=setting(config, "hidden_size", int),
-        n_layers=setting(config, "num_hidden_layers", int),
-        n_heads=setting(config, "num_attention_heads", int),
-        intermediate_size=setting(config, "intermediate_size", int),
+        vocab_size=vocab_size,
+        max_positions=n_places(config, offset),
+        n_types=size({"type_vocab_size": 0, **config}, "type_vocab_size", least_types),
+        hidden_size=hidden_size,
+        n_layers=size(config, "num_hidden_layers"),
+        n_heads=n_heads,
+        intermediate_size=size(config, "intermediate_size"),
         activation=activation_of(config),
-        norm_epsilon=float(config.get("layer_norm_eps", 1e-12)),
-        dropout=float(config.get("hidden_dropout_prob", 0.1)),
-        initializer_range=float(config.get("initializer_range", 0.02)),
+        norm_epsilon=number(config, "layer_norm_eps", 1e-12),
+        dropout=number(config, "hidden_dropout_prob", 0.1, below=1.0),
+        initializer_range=number(config, "initializer_range", 0.02),
     )
 
 

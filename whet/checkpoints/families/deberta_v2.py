@@ -15,6 +15,7 @@ from whet.checkpoints.families.base import (
     layer_norm,
     linear_names,
     module_names,
+    number,
 )
 from whet.checkpoints.names import NameTable
 from whet.encoder.convolution import ConvolvedLayer
@@ -28,7 +29,7 @@ _DEFAULTS = {"layer_norm_eps": 1e-7, "conv_act": "tanh", "pooler_hidden_act": "g
 
 
 def _spec(config: Config) -> EncoderSpec:
-    spec = bert_like_spec({**_DEFAULTS, **config})
+    spec = bert_like_spec({**_DEFAULTS, **config}, least_types=0)
     kinds = config.get("pos_att_type") or ()
     kinds = kinds.lower().split("|") if isinstance(kinds, str) else kinds
     if not config.get("relative_attention") or sorted(kind.strip() for kind in kinds) != ["c2p", "p2c"]:
@@ -147,7 +148,7 @@ def _names(spec: EncoderSpec, config: Config) -> NameTable:
 
 def _text_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
     activation = activation_of({**_DEFAULTS, **config}, "pooler_hidden_act")
-    transform = Transform(spec, activation, float(config.get("pooler_dropout", 0.0)))
+    transform = Transform(spec, activation, number(config, "pooler_dropout", 0.0, below=1.0))
     return TextHead(spec, n_outputs, first_state, dropout_of(config, "cls_dropout"), transform)
 
 

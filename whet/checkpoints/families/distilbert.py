@@ -11,8 +11,11 @@ from whet.checkpoints.families.base import (
     layer_norm,
     linear_names,
     module_names,
+    n_places,
+    number,
     refuse_decoder,
-    setting,
+    size,
+    width_and_heads,
 )
 from whet.checkpoints.names import NameTable
 from whet.encoder.heads import Head, TextHead, TokenHead, Transform, first_state
@@ -23,18 +26,20 @@ from whet.encoder.positions import AbsolutePositions
 def _spec(config: Config) -> EncoderSpec:
     """Sinusoidal positions are the table's first values only, so they need nothing here."""
     refuse_decoder(config)
+    vocab_size = size(config, "vocab_size")
+    hidden_size, n_heads = width_and_heads(config, "dim", "n_heads")
     return EncoderSpec(
-        vocab_size=setting(config, "vocab_size", int),
-        max_positions=setting(config, "max_position_embeddings", int),
+        vocab_size=vocab_size,
+        max_positions=n_places(config),
         n_types=0,
-        hidden_size=setting(config, "dim", int),
-        n_layers=setting(config, "n_layers", int),
-        n_heads=setting(config, "n_heads", int),
-        intermediate_size=setting(config, "hidden_dim", int),
+        hidden_size=hidden_size,
+        n_layers=size(config, "n_layers"),
+        n_heads=n_heads,
+        intermediate_size=size(config, "hidden_dim"),
         activation=activation_of(config, "activation"),
         norm_epsilon=1e-12,
-        dropout=float(config.get("dropout", 0.1)),
-        initializer_range=float(config.get("initializer_range", 0.02)),
+        dropout=number(config, "dropout", 0.1, below=1.0),
+        initializer_range=number(config, "initializer_range", 0.02),
     )
 
 
@@ -62,7 +67,7 @@ def _names(spec: EncoderSpec, config: Config) -> NameTable:
 
 
 def _text_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
-    dropout = float(config.get("seq_classif_dropout", 0.2))
+    dropout = number(config, "seq_classif_dropout", 0.2, below=1.0)
     return TextHead(spec, n_outputs, first_state, dropout, Transform(spec, "relu"))
 
 
@@ -71,7 +76,7 @@ def _token_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
 
 
 def _span_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
-    return TokenHead(spec, n_outputs, float(config.get("qa_dropout", 0.1)))
+    return TokenHead(spec, n_outputs, number(config, "qa_dropout", 0.1, below=1.0))
 
 
 FAMILY = Family(

@@ -12,7 +12,7 @@ from whet.checkpoints.families.base import (
     linear_names,
     module_names,
     projected_embeddings,
-    setting,
+    size,
 )
 from whet.checkpoints.names import NameTable
 from whet.encoder.heads import Head, TextHead, TokenHead, Transform, first_state
@@ -20,11 +20,11 @@ from whet.encoder.network import Encoder, EncoderSpec
 
 
 def _is_projected(spec: EncoderSpec, config: Config) -> bool:
-    return bool(setting(config, "embedding_size", int) != spec.hidden_size)
+    return bool(size(config, "embedding_size") != spec.hidden_size)
 
 
 def _encoder(spec: EncoderSpec, config: Config) -> Encoder:
-    width = setting(config, "embedding_size", int)
+    width = size(config, "embedding_size")
     embeddings = projected_embeddings(spec, width, _is_projected(spec, config))
     return Encoder(spec, embeddings, bert_like_layers(spec))
 

@@ -13,7 +13,11 @@ from whet.checkpoints.families.base import (
     activation_of,
     linear_names,
     module_names,
+    n_places,
+    number,
     setting,
+    size,
+    width_and_heads,
 )
 from whet.checkpoints.names import NameTable
 from whet.encoder.attention import FastAttention, SelfAttention
@@ -30,18 +34,20 @@ _POOLS = {"cls": first_state, "mean": mean_state}
 
 
 def _spec(config: Config) -> EncoderSpec:
+    vocab_size = size(config, "vocab_size")
+    hidden_size, n_heads = width_and_heads(config, "hidden_size", "num_attention_heads")
     spec = EncoderSpec(
-        vocab_size=setting(config, "vocab_size", int),
-        max_positions=setting(config, "max_position_embeddings", int),
+        vocab_size=vocab_size,
+        max_positions=n_places(config),
         n_types=0,
-        hidden_size=setting(config, "hidden_size", int),
-        n_layers=setting(config, "num_hidden_layers", int),
-        n_heads=setting(config, "num_attention_heads", int),
-        intermediate_size=setting(config, "intermediate_size", int),
+        hidden_size=hidden_size,
+        n_layers=size(config, "num_hidden_layers"),
+        n_heads=n_heads,
+        intermediate_size=size(config, "intermediate_size"),
         activation=activation_of(config, "hidden_activation"),
-        norm_epsilon=float(config.get("norm_eps", 1e-5)),
+        norm_epsilon=number(config, "norm_eps", 1e-5),
         dropout=_dropout(config, "embedding_dropout"),
-        initializer_range=float(config.get("initializer_range", 0.02)),
+        initializer_range=number(config, "initializer_range", 0.02),
     )
     if spec.hidden_size % (2 * spec.n_heads):
         raise CheckpointError(
@@ -60,7 +66,7 @@ def _spec(config: Config) -> EncoderSpec:
 
 
 def _dropout(config: Config, key: str) -> float:
-    return float(config.get(key) or 0.0)
+    return number({**config, key: config.get(key) or 0.0}, key, 0.0, below=1.0)
 
 
 def _kinds(spec: EncoderSpec, config: Config) -> list[str]:

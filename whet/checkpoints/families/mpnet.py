@@ -33,7 +33,7 @@ def _spec(config: Config) -> EncoderSpec:
             f"config.json: relative_attention_num_buckets is {found!r}; only {_N_BUCKETS} is built, "
             "which is what MPNet is made with."
         )
-    return replace(bert_like_spec(config, _OFFSET), n_types=0)
+    return replace(bert_like_spec(config, _OFFSET, least_types=0), n_types=0)
 
 
 def _encoder(spec: EncoderSpec, config: Config) -> Encoder:

@@ -12,7 +12,7 @@ from whet.checkpoints.families.base import (
     layer_norm,
     linear_names,
     module_names,
-    setting,
+    size,
 )
 from whet.encoder.heads import Head, TextHead, TokenHead, Transform, first_state
 from whet.encoder.network import Embeddings, Encoder, EncoderSpec, TokenTypes, Words
@@ -21,7 +21,7 @@ from whet.encoder.positions import AbsolutePositions
 
 def _offset(config: Config) -> int:
     """The first place has the number behind the padding token's."""
-    return int(setting(config, "pad_token_id", int)) + 1
+    return size(config, "pad_token_id", 0) + 1
 
 
 def _spec(config: Config) -> EncoderSpec:

@@ -1,0 +1,149 @@
+"""Folders that are not what they say: refused by name, never answered from with tensors made new."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import whet
+from tests.acceptance import house
+from tests.checkpoints import encoders
+from whet.checkpoints.loading import open_checkpoint
+from whet.errors import CheckpointError
+
+LABELS = ("delivery", "praise", "refund")
+Tensors = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One fine-tuned elsewhere."""
+    return house.make_checkpoint(tmp_path_factory.mktemp("damaged") / "fine", LABELS)
+
+
+@pytest.fixture(scope="module")
+def by_mean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of ours whose classifier reads the mean."""
+    folder = tmp_path_factory.mktemp("by_mean")
+    house.make_checkpoint(folder / "tiny")
+    texts, labels = house.sentences(30)
+    whet.train(
+        {"text": texts, "label": labels},
+        model=folder / "tiny",
+        out=folder / "run",
+        pooling="mean",
+        epochs=1,
+        min_steps=0,
+        threads=1,
+        quiet=True,
+    )
+    return folder / "run" / "model"
+
+
+def narrow(name: str) -> Callable[[Tensors], None]:
+    def change(tensors: Tensors) -> None:
+        tensors[name] = tensors[name][..., :-1].contiguous()
+
+    return change
+
+
+def without(name: str) -> Callable[[Tensors], None]:
+    def change(tensors: Tensors) -> None:
+        del tensors[name]
+
+    return change
+
+
+def refused(folder: Path, *parts: str) -> None:
+    with pytest.raises(CheckpointError) as error:
+        whet.load(folder)
+    message = str(error.value)
+    assert all(part in message for part in [str(folder), *parts]), message
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (narrow("classifier.weight"), "no classifier that fits its encoder"),
+        (without("bert.pooler.dense.weight"), "encoder.pooler.weight of its head is not in the weights"),
+        (without("bert.pooler.dense.bias"), "encoder.pooler.bias of its head is not in the weights"),
+    ],
+)
+def test_a_head_that_is_not_whole_never_predicts(
+    change: Callable[[Tensors], None], part: str, classifier: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    assert len(whet.load(folder).labels) == 3
+    house.rewrite(folder, change)
+    refused(folder, part, "whet train FILE --model")
+
+
+def test_a_head_of_another_encoder_is_made_new_and_said_to_be(classifier: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    house.rewrite(folder, narrow("classifier.weight"))
+    texts, labels = house.sentences(30)
+    notes: list[str] = []
+    whet.train(
+        {"text": texts, "label": labels}, model=folder, out=tmp_path / "run", epochs=1, min_steps=0,
+        threads=1, quiet=True, listeners=[lambda event: notes.append(str(getattr(event, "text", "")))],
+    )  # fmt: skip
+    assert any(note.startswith("New head (2 tensors)") for note in notes)
+    assert not any("is kept" in note for note in notes)
+
+
+def test_a_classifier_by_the_mean_is_checked(by_mean: Path, tmp_path: Path) -> None:
+    dense = "2_Dense/model.safetensors"
+    missing = Path(shutil.copytree(by_mean, tmp_path / "missing"))
+    (missing / dense).unlink()
+    refused(missing, f"{dense} is missing", "Copy the folder again")
+
+    changed = Path(shutil.copytree(by_mean, tmp_path / "changed"))
+    house.rewrite(changed / "2_Dense", narrow("linear.weight"))
+    refused(changed, f"{dense} is not as it was saved")
+
+    edited = Path(shutil.copytree(by_mean, tmp_path / "edited"))
+    saved = json.loads((edited / "whet.json").read_text())
+    saved["rules"]["pooling"] = "own"
+    (edited / "whet.json").write_text(json.dumps(saved))
+    refused(edited, "head.classifier.weight", "whet.json")
+
+
+def test_weights_of_more_layers_than_config_json_names(classifier: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    edit(folder, num_hidden_layers=1)
+    refused(folder, "encoder.layer.1.intermediate.dense.weight", "of a layer more than the 1")
+
+    foreign = encoders.save(encoders.make("roformer"), tmp_path / "foreign")
+    open_checkpoint(foreign)
+    edit(foreign, num_hidden_layers=2)
+    refused(foreign, "more layers than config.json names", "encoder.layer.2.")
+
+
+def test_quantised_weights(classifier: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    name = "bert.encoder.layer.0.output.dense.weight"
+    house.rewrite(folder, lambda tensors: tensors.update({name: tensors[name].to(torch.float8_e4m3fn)}))
+    refused(folder, name, "8 bits", "quantised")
+
+
+def test_what_config_json_cannot_say_of_an_encoder_that_runs_padded(tmp_path: Path) -> None:
+    folder = encoders.save(encoders.make("data2vec-text"), tmp_path / "theirs")
+    config = json.loads((folder / "config.json").read_text())
+    for changes, part in (
+        ({"num_hidden_layers": 0}, "num_hidden_layers is 0, and must be at least 1"),
+        ({"num_attention_heads": -4}, "num_attention_heads is -4, and must be at least 1"),
+        ({"pad_token_id": None}, "pad_token_id is None"),
+        ({"max_position_embeddings": 5}, "places for 3 tokens"),
+        ({"architectures": 5}, "architectures is 5"),
+    ):
+        (folder / "config.json").write_text(json.dumps(config | changes))
+        refused(folder, part)
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
