@@ -11,6 +11,7 @@ from torch import Tensor
 
 from whet.encoder.device import computing
 from whet.encoder.packing import PackedBatch
+from whet.errors import CheckpointError
 from whet.model import TextModel
 from whet.text.batches import inference_batches, pack_texts
 from whet.text.store import TokenStore, store_of
@@ -77,12 +78,20 @@ class Predictor:
         compute: Callable[[PackedBatch], Tensor],
         put: Callable[[np.ndarray, PackedBatch, np.ndarray], None],
     ) -> None:
-        """Hand `put` the texts (n,) of each pack, the pack, and what `compute` gives for it, in float64."""
+        """Hand `put` the texts (n,) of each pack, the pack, and what `compute` gives for it, in float64.
+        Raises CheckpointError where that is not finite."""
         device = next(self.model.parameters()).device
         was_training = self.model.training
         self.model.eval()
         with torch.inference_mode(), computing(self.precision, device):
             for texts in inference_batches(store.ensure().lengths, _TOKENS):
                 batch = pack_texts(store, texts).to(device)
-                put(texts, batch, compute(batch).double().cpu().numpy())
+                rows = compute(batch).double().cpu().numpy()
+                if not np.isfinite(rows).all():
+                    raise CheckpointError(
+                        "The model computes numbers that are not finite, so it has no answers: its weights "
+                        f"are too large, or {self.precision} is too narrow for them. Use --precision float32, or "
+                        "train again with a lower rate (--lr)."
+                    )
+                put(texts, batch, rows)
         self.model.train(was_training)

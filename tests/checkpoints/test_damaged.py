@@ -130,6 +130,42 @@ def test_quantised_weights(classifier: Path, tmp_path: Path) -> None:
     refused(folder, name, "8 bits", "quantised")
 
 
+@pytest.mark.parametrize("name", ["classifier.bias", "bert.encoder.layer.1.attention.self.key.weight"])
+def test_weights_that_are_no_numbers(name: str, classifier: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    house.rewrite(
+        folder, lambda tensors: tensors[name].view(-1)[3 % tensors[name].numel() - 1].fill_(torch.nan)
+    )
+    refused(folder, "NaN", name.partition(".")[2] if name.startswith("bert") else name)
+
+
+def test_a_model_that_overflows_has_no_answers(classifier: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    house.rewrite(folder, lambda tensors: tensors["classifier.weight"].fill_(3e38))
+    with pytest.raises(CheckpointError, match="not finite"):
+        whet.load(folder).predict(["late parcel"])
+
+
+@pytest.mark.parametrize("content", ['{"tokenizer_class": "Bert', "[]"])
+def test_a_damaged_tokenizer_config_is_refused_before_training(
+    content: str, classifier: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    (folder / "tokenizer_config.json").write_text(content)
+    refused(folder, "tokenizer_config.json", "Copy it again")
+
+
+def test_a_tokeniser_without_special_tokens_reads_empty_texts(classifier: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"post_processor": None}))
+    model = whet.load(folder)
+    texts = ["", "late parcel", " ", "🎉"]
+    logits = [found.logits for found in model.predict(texts, logits=True)]
+    assert logits[0] == pytest.approx(logits[3], abs=1e-5)
+    assert logits[0] == pytest.approx(model.predict([""], logits=True)[0].logits, abs=1e-5)
+
+
 def test_what_config_json_cannot_say_of_an_encoder_that_runs_padded(tmp_path: Path) -> None:
     folder = encoders.save(encoders.make("data2vec-text"), tmp_path / "theirs")
     config = json.loads((folder / "config.json").read_text())

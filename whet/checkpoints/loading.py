@@ -56,6 +56,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         )
         _check_encoder(family, spec, config, shapes, foreign)
         layout, head = _head(config, family, spec, foreign)
+        if broken := sorted(name for name, tensor in head.items() if not tensor.isfinite().all()):
+            raise CheckpointError(f"the head holds NaN or infinity in {', '.join(broken)}.")
     except CheckpointError as error:
         raise CheckpointError(_with_place(folder, error)) from None
     labels = _labels(folder, config, head)
@@ -250,6 +252,8 @@ def _check_encoder(
         elif encoder[ours].shape != shape:
             found = ", ".join(f"{name} {tuple(foreign[name].shape)}" for name in theirs)
             problems.append(f"{found}: config.json asks for {tuple(shape)} in all")
+        elif not encoder[ours].isfinite().all():
+            problems.append(f"{', '.join(theirs)}: holds NaN or infinity")
     one_more = family.encoder_names(replace(spec, n_layers=spec.n_layers + 1), config)
     problems += [
         f"{', '.join(theirs)}: of a layer more than the {spec.n_layers} that config.json names"

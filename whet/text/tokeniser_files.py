@@ -57,6 +57,18 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def settings_of(folder: Path) -> dict[str, Any]:
+    """tokenizer_config.json, empty where there is none. Raises CheckpointError."""
+    path = folder / _SETTINGS
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON ({error}). Copy it again.") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: expected an object. Copy it again.")
+    return found
+
+
 def write_files(backend: Tokenizer, source: Path, folder: Path, behind_blanks: bool) -> None:
     """Write tokenizer.json, and copy from source what stands beside it.
 
@@ -71,7 +83,6 @@ def write_files(backend: Tokenizer, source: Path, folder: Path, behind_blanks: b
             if "add_prefix_space" in (content[part] or {}):
                 content[part]["add_prefix_space"] = True
         text = json.dumps(content, ensure_ascii=False, indent=2)
-        settings = folder / _SETTINGS  # where transformers' own classes look, and not in tokenizer.json
-        known = json.loads(settings.read_text(encoding="utf-8")) if settings.exists() else {}
-        write_json(settings, known | {"add_prefix_space": True})
+        # There transformers' own classes look, and not in tokenizer.json.
+        write_json(folder / _SETTINGS, settings_of(folder) | {"add_prefix_space": True})
     write_text(folder / "tokenizer.json", text)

@@ -16,7 +16,7 @@ from whet.config import Cut
 from whet.errors import CheckpointError
 from whet.text.characters import exact
 from whet.text.encoding import Encoded
-from whet.text.tokeniser_files import converted, write_files
+from whet.text.tokeniser_files import converted, settings_of, write_files
 
 _CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
 _NOWHERE = "\uf8ff"  # for private use: no vocabulary has it
@@ -67,11 +67,14 @@ class Tokeniser:
 
         Raises CheckpointError where there is none, or neither can read it."""
         path = folder / "tokenizer.json"
+        settings_of(folder)  # which is saved with it, so it is refused now
         if path.exists():
             try:
                 return cls(Tokenizer.from_file(str(path)), folder, n_types)
             except Exception as error:
-                raise CheckpointError(f"{path} cannot be read as a tokeniser: {error}") from None
+                raise CheckpointError(
+                    f"{path} cannot be read as a tokeniser ({error}). Copy it again."
+                ) from None
         return cls(converted(folder), folder, n_types)
 
     def save(self, folder: Path, for_words: bool = False) -> None:
@@ -118,8 +121,12 @@ class Tokeniser:
         return Encoded(np.array(ids, np.int32), types, lengths, full_lengths, lengths)
 
     def bare(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of texts without special tokens."""
-        return [found.ids for found in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+        """The ids of texts without special tokens; an empty text is the unknown token where there are none
+        of those, since a sequence has at least one."""
+        found = [one.ids for one in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+        if self._templates[1].n_special == 0:
+            found = [ids or [self.unknown] for ids in found]
+        return found
 
     def with_offsets(self, texts: Sequence[str]) -> list[tuple[list[int], np.ndarray]]:
         """The same of texts, each with its tokens' first character and last + 1, (n_tokens, 2) int32: see
