@@ -90,7 +90,7 @@ class Predictor:
                 if not np.isfinite(rows).all():
                     raise CheckpointError(
                         "The model computes numbers that are not finite, so it has no answers: its weights "
-                        f"are too large, or {self.precision} is too narrow for them. Use --precision float32, or "
+                        f"are too large, or {self.precision} is too narrow. Use --precision float32, or "
                         "train again with a lower rate (--lr)."
                     )
                 put(texts, batch, rows)

@@ -146,6 +146,17 @@ def test_a_model_that_overflows_has_no_answers(classifier: Path, tmp_path: Path)
         whet.load(folder).predict(["late parcel"])
 
 
+@pytest.mark.parametrize("index", ["[]", "{", '{"weight_map": {"x": 5}}', '{"weight_map": {"x": ["a"]}}'])
+def test_a_damaged_weight_index(index: str, classifier: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    (folder / "model.safetensors").rename(folder / "a.safetensors")
+    path = folder / "model.safetensors.index.json"
+    path.write_text('{"weight_map": {"x": "a.safetensors"}}')
+    assert len(whet.load(folder).labels) == 3
+    path.write_text(index)
+    refused(folder, path.name, "not a weight index")
+
+
 @pytest.mark.parametrize("content", ['{"tokenizer_class": "Bert', "[]"])
 def test_a_damaged_tokenizer_config_is_refused_before_training(
     content: str, classifier: Path, tmp_path: Path

@@ -101,9 +101,12 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         files = ["model.safetensors"]
     elif index.exists():
         try:
-            files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"{index}: not a weight index ({error}).") from None
+            named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            files = sorted({Path(name).name for name in named})  # beside the index, and nowhere else
+        except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+            raise CheckpointError(
+                f"{index}: not a weight index ({error}). Fetch the checkpoint again."
+            ) from None
     else:
         pickles = sorted({path.name for pattern in _PICKLES for path in folder.glob(pattern)})
         if pickles:
