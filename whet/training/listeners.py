@@ -128,7 +128,8 @@ class LiveProgress:
 
 @final
 class MetricsLog:
-    """metrics.jsonl: one line for a logged step or an evaluation, written as they come.
+    """metrics.jsonl: one line for a logged step or an evaluation, written as they come. One who reads it
+    meanwhile takes what stands before the last newline: a system may show an appended line page by page.
 
     No time stands in it, so that a resumed run's is the same as an uninterrupted one's; times are in
     train.log."""
