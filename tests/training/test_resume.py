@@ -12,7 +12,7 @@ def write(folder: Path, restarts: int) -> Path:
     folder.mkdir(parents=True)
     progress = Progress(warmup_then_linear(10, 0.1), step=7).to_json()
     (folder / "training.safetensors").write_bytes(b"weights")
-    content = {"format": 1, "restarts": restarts, "log_bytes": 3, "progress": progress}
+    content = {"format": 2, "restarts": restarts, "log_bytes": 3, "progress": progress}
     write_json(folder / "training.json", content)
     write_json(folder / "checksums.json", checksums(folder))
     return folder

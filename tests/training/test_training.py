@@ -51,7 +51,8 @@ def test_a_shortened_schedule_keeps_its_past_and_falls_in_a_line() -> None:
 
 def test_groups_decay_what_trainer_decays_and_every_parameter_once() -> None:
     encoder = family_named("bert").encoder(SPEC, {})
-    groups = parameter_groups(encoder, ["pooler.weight", "pooler.bias"], TrainConfig())
+    parameters = dict(encoder.named_parameters())
+    groups = parameter_groups(parameters, ["pooler.weight", "pooler.bias"], TrainConfig())
     assert {group["name"]: (group["peak"], group["weight_decay"]) for group in groups} == {
         "encoder": (5e-5, 0.01),
         "encoder, no decay": (5e-5, 0.0),

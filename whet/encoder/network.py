@@ -66,14 +66,18 @@ class AnyEncoder(nn.Module, ABC):
 
 @final
 class Words(nn.Module):
-    """A learnt vector for each token id."""
+    """A learnt vector for each token id. `trained`, where it is set, stands for the table while training:
+    (n_tokens,) int64 -> (n_tokens, width)."""
 
     def __init__(self, vocab_size: int, width: int) -> None:
         super().__init__()
         self.table = nn.Embedding(vocab_size, width)
+        self.trained: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """-> (n_tokens, width)."""
+        if self.training and self.trained is not None:
+            return self.trained(batch.token_ids)
         return F.embedding(batch.token_ids, self.table.weight)
 
 

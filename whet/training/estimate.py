@@ -70,12 +70,16 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     train, dev = prepared.train, prepared.dev
     loaded = time.monotonic() - request.began
     state = TrainingState(model, new, config, RESTING)
+    first = np.arange(min(len(train.store), config.batch_size))
+    state.take_in(train.store.sequences(np.flatnonzero(train.store.ensure(first).lengths)).ids)
     before = _peak_memory()
     costs = measure(state, train, dev, config, prepared.precision)
     longest = _longest_step(train, config)
     train_step(state, train, longest, 1, config, prepared.precision)
     weights = sum(parameter.nbytes for parameter in model.parameters())
-    activations = max(0, _peak_memory() - before - 3 * weights)  # beyond gradients and AdamW's two moments
+    trained = sum(parameter.nbytes for parameter in state.trained.values())
+    activations = max(0, _peak_memory() - before - 3 * trained)  # beyond gradients and AdamW's two moments
+    checkpoint = 2 * weights + 3 * trained  # the model and its kept epoch; the moments, and the used rows
     progress = Progress(plan(len(train.store), config))
     per_epoch = steps_per_epoch(len(train.store), config)
     if config.time_limit is not None:
@@ -87,13 +91,14 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     # k folds train on (k - 1) / k of the rows each, and the model on all
     seconds = loaded + (request.folds or request.seeds) * one_run
     folders = n_runs + (request.seeds > 1)
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     tokens, padded = _tokens(train, config)
     return Estimate(
         groups=tuple(
             Group(
                 group["name"],
                 len(group["params"]),
-                sum(parameter.numel() for parameter in group["params"]),
+                sum(sizes[name] for name in group["names"]),
                 group["peak"],
                 group["weight_decay"],
             )
@@ -107,7 +112,7 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
         seconds=seconds,
         memory_bytes=_peak_memory() + weights + round(_FRAGMENTED * activations),  # weights: the kept epoch
         disk_bytes=folders * (weights + _OTHER_FILES),
-        disk_peak_bytes=(folders - 1) * (weights + _OTHER_FILES) + _CHECKPOINTS * 4 * weights + _OTHER_FILES,
+        disk_peak_bytes=(folders - 1) * (weights + _OTHER_FILES) + _CHECKPOINTS * checkpoint + _OTHER_FILES,
         n_runs=n_runs,
     )
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import final
@@ -112,8 +112,9 @@ def train_step(
     share = progress.schedule.share(progress.step)
     for group in state.optimizer.param_groups:
         group["lr"] = group["peak"] * share
+    state.take_in(train.store.sequences(texts).ids)
     losses = accumulate(state.model, train, texts, progress.step + 1, config, precision)
-    norm = _clip(state.parameters, config.clip_norm)
+    norm = _clip(state.trained.values(), config.clip_norm)
     total = torch.stack([loss.sum() for loss in losses]).sum()
     state.step(~(total + norm).isfinite())
     loss, gradient_norm = torch.stack([total, norm.to(total)]).tolist()  # all that waits for the device
@@ -145,6 +146,7 @@ def _evaluate(
     pause: Callable[[], None],
 ) -> Evaluated | None:
     """Look at dev, and keep the weights where that is due."""
+    state.write_back()
     if dev is None:
         state.keep(epoch)
         return None
@@ -201,6 +203,6 @@ def _guilty(losses: list[Tensor], texts: np.ndarray, store: TokenStore) -> list[
     return found
 
 
-def _clip(parameters: list[Tensor], most: float) -> Tensor:
+def _clip(parameters: Iterable[Tensor], most: float) -> Tensor:
     """Scale the gradient down to norm `most` (0: leave it); -> its norm before, a scalar."""
     return torch.nn.utils.clip_grad_norm_(parameters, most if most > 0 else math.inf)

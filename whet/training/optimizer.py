@@ -1,7 +1,7 @@
 """Parameter groups, AdamW, and the learning rate as a pure function of the step."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -12,20 +12,24 @@ from torch import nn
 from whet.config import TrainConfig
 
 
-def parameter_groups(model: nn.Module, new: Iterable[str], config: TrainConfig) -> list[dict[str, Any]]:
-    """At most four groups: loaded or new, decayed or not; `name` says which, `peak` is the group's rate.
+def parameter_groups(
+    parameters: Mapping[str, nn.Parameter], new: Iterable[str], config: TrainConfig
+) -> list[dict[str, Any]]:
+    """At most four groups: loaded or new, decayed or not; `name` says which, `peak` is the group's rate,
+    `names` are those of its parameters.
 
     Biases and LayerNorm, which are the vectors of a network, are not decayed (Devlin et al. 2018)."""
     made_new = set(new)
     groups: dict[str, dict[str, Any]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters.items():
         is_new, decayed = name in made_new, parameter.ndim > 1
         title = f"{'head' if is_new else 'encoder'}{'' if decayed else ', no decay'}"
         peak = config.head_learning_rate if is_new else config.learning_rate
         decay = config.weight_decay if decayed else 0.0
         group = groups.setdefault(
-            title, {"name": title, "peak": peak, "lr": peak, "weight_decay": decay, "params": []}
+            title, {"name": title, "peak": peak, "lr": peak, "weight_decay": decay, "names": [], "params": []}
         )
+        group["names"].append(name)
         group["params"].append(parameter)
     return list(groups.values())
 

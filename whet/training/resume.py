@@ -30,7 +30,7 @@ from whet.files import checksum, checksums, folder_beside, point, write_json
 from whet.training.events import Saved
 from whet.training.state import Progress, TrainingState
 
-_FORMAT = 1
+_FORMAT = 2
 _LEAST = 30.0  # seconds of training between two checkpoints
 _SHARE = 0.05  # of the time that may go into writing them
 _KEPT = 2

@@ -1,14 +1,19 @@
 """Where a run stands: the tensors and the numbers that training changes, and that resuming needs."""
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
+import numpy as np
 from torch import Tensor
 
 from whet.config import TrainConfig
+from whet.encoder.network import Words
 from whet.model import TextModel
 from whet.training.optimizer import Schedule, make_optimizer, parameter_groups
+from whet.training.used_rows import UsedRows
 
 
 @final
@@ -47,11 +52,20 @@ class TrainingState:
     ) -> None:
         """`new` names the parameters that take the head's rate."""
         self.model, self.new = model, new
-        self.groups = parameter_groups(model, new, config)
+        self.used = _used_rows(model)
+        self.trained = {  # by name; of a word table, the rows that were used
+            name: self.used[name].rows if name in self.used else parameter
+            for name, parameter in model.named_parameters()
+        }
+        self.groups = parameter_groups(self.trained, new, config)
         self.optimizer = make_optimizer(self.groups, config)
-        self.parameters = [parameter for group in self.groups for parameter in group["params"]]
         self.progress = Progress(schedule)
         self.best: dict[str, Tensor] | None = None  # weights of the kept epoch, on the processor
+
+    def take_in(self, token_ids: Sequence[np.ndarray]) -> None:
+        """The token ids of the next step."""
+        for used in self.used.values():
+            used.take_in(np.concatenate(token_ids), self.optimizer.state[used.rows])
 
     def step(self, is_bad: Tensor) -> None:
         """Let the optimiser move the weights, unless `is_bad`, a bool that stays on the device: a fused
@@ -59,16 +73,26 @@ class TrainingState:
         self.optimizer.found_inf = is_bad.float()  # type: ignore[attr-defined]
         self.optimizer.step()
         self.optimizer.zero_grad()
+        for group in self.groups:
+            for name in self.used.keys() & group["names"]:
+                self.used[name].decayed(1 - group["lr"] * group["weight_decay"], is_bad)
+
+    def write_back(self) -> None:
+        """Let the model's own weights be the trained ones, before it is looked at."""
+        for used in self.used.values():
+            used.write_back()
 
     def keep(self, epoch: int) -> None:
-        """The weights as they are now are the ones to give to the user."""
+        """The weights as they are now are the ones to give to the user. After `write_back`."""
         self.best = {name: tensor.to("cpu", copy=True) for name, tensor in self.model.state_dict().items()}
         self.progress.best_epoch = epoch
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights and optimiser state, by name."""
         found = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
+        for name, used in self.used.items():
+            found |= {f"used.{key}.{name}": tensor for key, tensor in used.tensors().items()}
+        for name, parameter in self.trained.items():
             for key, tensor in self.optimizer.state.get(parameter, {}).items():
                 found[f"optimizer.{key}.{name}"] = tensor
         return found
@@ -77,11 +101,26 @@ class TrainingState:
         """Put `tensors()` of an earlier process back. Raises KeyError or RuntimeError if they do not fit."""
         weights = {name: tensors[f"model.{name}"] for name in self.model.state_dict()}
         self.model.load_state_dict(weights)
-        for name, parameter in self.model.named_parameters():
-            if f"optimizer.step.{name}" in tensors:  # none before the first step
-                self.optimizer.state[parameter] = {
-                    key: tensors[f"optimizer.{key}.{name}"].to(parameter.device)
-                    for key in ("step", "exp_avg", "exp_avg_sq")
-                }
+        for name, used in self.used.items():
+            saved = {key: tensors[f"used.{key}.{name}"] for key in used.tensors()}
+            used.restore(saved, self.optimizer.state[used.rows])
+        for name, parameter in self.trained.items():
+            if f"optimizer.step.{name}" not in tensors:  # none before the first step
+                continue
+            state = self.optimizer.state[parameter]
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                saved_state = tensors[f"optimizer.{key}.{name}"].to(parameter.device)
+                if key in state:
+                    state[key].copy_(saved_state)
+                else:
+                    state[key] = saved_state
         self.progress = progress
         self.best = best
+
+
+def _used_rows(model: TextModel) -> dict[str, UsedRows]:
+    """By the parameter's name, for every word table that nothing else reads, as a tied decoder would."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    readers = Counter(map(id, parameters.values()))
+    tables = {f"{name}.table.weight": part for name, part in model.named_modules() if isinstance(part, Words)}
+    return {name: UsedRows(part) for name, part in tables.items() if readers[id(part.table.weight)] == 1}
