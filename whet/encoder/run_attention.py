@@ -1,11 +1,12 @@
-"""Attention of sequences of one length, or of near lengths, which stand side by side in a pack, by what is
-fastest for them."""
+"""Attention of sequences that stand side by side in a pack, of one length, of near lengths or short, by what
+is fastest for them."""
 
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,21 +18,23 @@ from whet.encoder.packing import PackedBatch, Run
 # length x length matrix (benchmarks.md); in bf16 that kernel is several times slower there.
 _SHORT, _SHORT_BF16 = 128, 512
 
-# There, up to so many tokens, sequences of near lengths are attended to together: a call costs more than the
-# padding does (benchmarks.md).
+# There, sequences are attended to together, since a call costs more than the padding does: those of up to
+# _BLOCK tokens share rectangles of that width, several side by side, and those of near lengths up to _NEAR
+# tokens have a rectangle's row each (benchmarks.md).
+_BLOCK = 48
 _NEAR, _NEAR_BF16 = 48, 128
 
 
 @final
 @dataclass(frozen=True)
 class Bucket:
-    """Neighbouring runs of near lengths, to be laid out as rectangles of the longest; or one run."""
+    """Neighbouring sequences of a pack, to be laid out as the rows of a rectangle; or one run as it is."""
 
     n_tokens: int
-    run: Run  # as if all were as long as the longest
-    rows: Tensor | None = None  # (n * longest,) int64, the token that stands in each place, any in padding
+    run: Run  # the rectangle: rows and width
+    rows: Tensor | None = None  # (n * width,) int64, the token that stands in each place, any in padding
     kept: Tensor | None = None  # (n_tokens,) int64, the place of each token
-    hidden: Tensor | None = None  # (n, 1, 1, longest) float32, -inf where a key is padding, else 0
+    hidden: Tensor | None = None  # (n, 1, width, width) float32, -inf for a key of another sequence, else 0
 
 
 def attend_bucketwise(qkv: Tensor, batch: PackedBatch) -> Tensor:
@@ -55,31 +58,43 @@ def _together(qkv: Tensor, bucket: Bucket) -> Tensor:
 
 @functools.lru_cache(maxsize=8)  # all layers of a pass ask for the same, and those of its way back do not ask
 def _buckets(runs: tuple[Run, ...], most: int) -> tuple[Bucket, ...]:
-    """Runs whose longest has `most` tokens or fewer, and half again as many and 4 more than the shortest,
-    meet in a bucket."""
+    """Runs of up to _BLOCK tokens meet in one bucket; of the others those whose longest has `most` tokens or
+    fewer, and half again as many and 4 more than the shortest."""
+    short = [run for run in runs if run.length <= _BLOCK]
     found: list[list[Run]] = []
-    for run in runs:
+    for run in runs[len(short) :]:
         if found and run.length <= min(most, 1.5 * found[-1][0].length + 4):
             found[-1].append(run)
         else:
             found.append([run])
-    return tuple(map(_bucket, found))
+    groups = [(short, _BLOCK), *((group, 0) for group in found)]
+    return tuple(_bucket(group, width) for group, width in groups if group)
 
 
-def _bucket(runs: Sequence[Run]) -> Bucket:
-    n_tokens = sum(n * length for n, length in runs)
+def _bucket(runs: Sequence[Run], width: int) -> Bucket:
+    """Sequences side by side in rows of at most `width` tokens, a longer one in a row of its own."""
     if len(runs) == 1:
-        return Bucket(n_tokens, runs[0])
-    lengths = torch.tensor([length for n, length in runs for _ in range(n)])
-    places = torch.arange(runs[-1].length)
-    is_token = places < lengths[:, None]
-    firsts = lengths.cumsum(0) - lengths
+        return Bucket(runs[0].n_sequences * runs[0].length, runs[0])
+    lengths = np.repeat([run.length for run in runs], [run.n_sequences for run in runs])
+    firsts = np.cumsum(lengths) - lengths
+    row, taken = np.zeros_like(lengths), np.zeros_like(lengths)  # of each sequence, and what stands before it
+    for i in range(1, len(lengths)):
+        before = taken[i - 1] + lengths[i - 1]
+        fits = before + lengths[i] <= width
+        row[i], taken[i] = (row[i - 1], before) if fits else (row[i - 1] + 1, 0)
+    n_rows, width = int(row[-1]) + 1, int((taken + lengths).max())
+    n_tokens = int(lengths.sum())
+    places = np.repeat(row * width + taken - firsts, lengths) + np.arange(n_tokens)
+    tokens, owners = np.zeros(n_rows * width, np.int64), np.full((n_rows, width), -1)
+    tokens[places] = np.arange(n_tokens)
+    owners.flat[places] = np.repeat(np.arange(len(lengths)), lengths)
+    hidden = np.where(owners[:, :, None] == owners[:, None, :], 0, -np.inf).astype(np.float32)
     return Bucket(
         n_tokens,
-        Run(len(lengths), runs[-1].length),
-        (firsts[:, None] + torch.where(is_token, places, 0)).flatten(),
-        is_token.flatten().nonzero().flatten(),
-        torch.zeros(is_token.shape).masked_fill(~is_token, float("-inf"))[:, None, None, :],
+        Run(n_rows, width),
+        torch.from_numpy(tokens),
+        torch.from_numpy(places),
+        torch.from_numpy(hidden)[:, None],
     )
 
 

@@ -119,7 +119,8 @@ def train_step(
     state.step(~(total + norm).isfinite())
     loss, gradient_norm = torch.stack([total, norm.to(total)]).tolist()  # all that waits for the device
     if not math.isfinite(loss + gradient_norm):
-        raise NonFiniteLoss(progress.step + 1, _guilty(losses, texts, train.store))
+        guilty = _guilty(state.model, train, texts, progress.step + 1, config, precision)
+        raise NonFiniteLoss(progress.step + 1, guilty)
     n_tokens = int(train.store.lengths[texts].sum())
     progress.step += 1
     progress.n_tokens += n_tokens
@@ -174,33 +175,47 @@ def accumulate(
     up, of each piece in nats, whose sum is that mean.
 
     Each piece's sum is divided by the weight of the whole step, so where the pieces are cut cannot matter."""
-    device = next(model.parameters()).device
     pieces = cut_by_tokens(texts, train.store.ensure(texts).lengths, config.tokens_per_pass)
     targets = [model.task.tensor(train.targets[piece], train.store.marks(piece)) for piece in pieces]
     weight = sum(map(model.task.weight, targets))
     found = []
     for piece, wanted in zip(pieces, targets, strict=True):
-        batch = pack_texts(train.store, piece, dropout=(config.seed, step)).to(device)
-        piece_targets = wanted.to(device)
-        with computing(precision, device):
-            logits = model.logits(batch)
-        losses = model.task.losses(logits, piece_targets) / weight
+        losses = _losses(model, train.store, piece, wanted, (config.seed, step), precision) / weight
         losses.sum().backward()
         found.append(losses.detach())
     return found
 
 
-def _guilty(losses: list[Tensor], texts: np.ndarray, store: TokenStore) -> list[int]:
-    """Those of a step's texts (n,) one of whose losses is not finite, all of them where only the gradient is
-    not; losses are of texts, of the tokens that are read, or of windows."""
-    whole = torch.cat(losses)
-    owners = texts
-    for counts in (store.n_reads, store.n_windows):
-        if counts is not None and len(whole) == counts[texts].sum():
-            owners = np.repeat(texts, counts[texts])
-    guilty = owners[~whole.isfinite().cpu().numpy()]
-    found: list[int] = np.unique(guilty if len(guilty) else texts).tolist()
-    return found
+def _losses(
+    model: TextModel,
+    store: TokenStore,
+    texts: np.ndarray,
+    targets: Tensor,
+    dropout: tuple[int, int],
+    precision: str,
+) -> Tensor:
+    """Of some texts, in one pack: of each text, token that is read, or window, as the task has them."""
+    device = next(model.parameters()).device
+    batch = pack_texts(store, texts, dropout).to(device)
+    with computing(precision, device):
+        logits = model.logits(batch)
+    return model.task.losses(logits, targets.to(device))
+
+
+@torch.no_grad()
+def _guilty(
+    model: TextModel, train: Examples, texts: np.ndarray, step: int, config: TrainConfig, precision: str
+) -> list[int]:
+    """Those of a step's texts (n,) whose loss is not finite when they are alone, since in a pack NaN goes
+    through any mask; all of them where there is no such text."""
+    found = []
+    for text in np.sort(texts):
+        alone = np.array([text])
+        targets = model.task.tensor(train.targets[alone], train.store.marks(alone))
+        losses = _losses(model, train.store, alone, targets, (config.seed, step), precision)
+        if not losses.isfinite().all():
+            found.append(int(text))
+    return found or np.sort(texts).tolist()
 
 
 def _clip(parameters: Iterable[Tensor], most: float) -> Tensor:
