@@ -13,7 +13,7 @@ from whet.encoder.device import computing
 from whet.encoder.packing import PackedBatch
 from whet.errors import CheckpointError
 from whet.model import TextModel
-from whet.text.batches import inference_batches, pack_texts
+from whet.text.batches import inference_batches
 from whet.text.store import TokenStore, store_of
 
 _WINDOW = 4096  # rows sorted by length among themselves; memory does not grow with the file
@@ -85,7 +85,7 @@ class Predictor:
         self.model.eval()
         with torch.inference_mode(), computing(self.precision, device):
             for texts in inference_batches(store.ensure().lengths, _TOKENS):
-                batch = pack_texts(store, texts).to(device)
+                batch = self.model.batch(store, texts, self.precision)
                 rows = compute(batch).double().cpu().numpy()
                 if not np.isfinite(rows).all():
                     raise CheckpointError(

@@ -24,6 +24,28 @@ def test_unpacking_is_the_inverse_of_packing(lengths: list[int]) -> None:
     assert [row.tolist() for row in batch.unpack(batch.positions)] == [list(range(n)) for n in lengths]
 
 
+@given(st.lists(st.integers(1, 13), min_size=1, max_size=17), st.integers(1, 40))
+def test_a_filler_rounds_the_size_up_and_moves_nobody(lengths: list[int], multiple: int) -> None:
+    ids = [np.arange(n) + 100 * i for i, n in enumerate(lengths)]
+    marks = [np.arange(n) % 2 == 0 for n in lengths]
+    keys = np.arange(1, len(lengths) + 1).astype(np.uint64)
+    plain, filled = (pack(ids, ids, keys, marks, multiple=m) for m in (1, multiple))
+    assert filled.n_tokens == -(-sum(lengths) // multiple) * multiple
+    assert filled.lengths == plain.lengths
+    assert sum(run.n_sequences * run.length for run in filled.runs) == filled.n_tokens
+    assert (
+        filled.boundaries.tolist() == np.cumsum([0, *(n for c, n in filled.runs for _ in range(c))]).tolist()
+    )
+    assert int(filled.positions.max()) <= max(max(lengths), 1)
+    assert set(filled.token_ids.tolist()) == set(plain.token_ids.tolist()), "it brings no new word"
+    for name in ("token_ids", "positions", "dropout_keys"):
+        both = zip(plain.unpack(getattr(plain, name)), filled.unpack(getattr(filled, name)), strict=True)
+        assert all(torch.equal(a, b) for a, b in both)
+    assert plain.reads is not None
+    assert filled.reads is not None
+    assert torch.equal(plain.token_ids[plain.reads], filled.token_ids[filled.reads])
+
+
 def test_keys_follow_the_text_and_not_its_place_in_the_pack() -> None:
     ids = [np.arange(1, n + 1) for n in (5, 3, 7)]
     keys = np.array([11, 22, 33], np.uint64)

@@ -121,7 +121,8 @@ def exact_functions(model_type: str) -> Iterator[None]:
 
 
 def texts(pair: Pair, seed: int, lengths: tuple[int, ...] = ()) -> tuple[dict[str, Tensor], PackedBatch]:
-    """The same sequences padded for transformers, and packed; every second one is a pair of texts."""
+    """The same sequences padded for transformers, and packed; every second one is a pair of texts. Where the
+    seed is even the pack has a filler."""
     random = np.random.default_rng(seed)
     lengths = lengths or pair.entry.lengths
     ids = [random.integers(5, pair.entry.config["vocab_size"], n) for n in lengths]
@@ -143,7 +144,7 @@ def texts(pair: Pair, seed: int, lengths: tuple[int, ...] = ()) -> tuple[dict[st
     if n_types < 2:
         del inputs["token_type_ids"]
     reads = None if pair.layout == "text" else [np.ones(n, np.bool_) for n in lengths]
-    return inputs, pack(ids, types, reads=reads)
+    return inputs, pack(ids, types, reads=reads, multiple=32 if seed % 2 == 0 else 1)
 
 
 def their_logits(pair: Pair, module: torch.nn.Module, inputs: dict[str, Tensor]) -> Tensor:

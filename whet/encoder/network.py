@@ -53,6 +53,7 @@ class AnyEncoder(nn.Module, ABC):
 
     spec: EncoderSpec
     pooler: nn.Module | None  # of its own, BERT's
+    takes_filler = False  # whether a pack with a filler is of use to it
 
     @property
     @abstractmethod
@@ -190,6 +191,8 @@ class PostNormLayer(Layer):
 @final
 class Encoder(AnyEncoder):
     """Embeddings, an ordered list of layers, and BERT's pooler where the family has one."""
+
+    takes_filler = True
 
     def __init__(
         self,

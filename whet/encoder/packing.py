@@ -2,6 +2,9 @@
 
 A pack holds no padding. Its sequences are sorted by length, so that sequences of one length stand side by
 side and can be attended to in one call; `ranks` leads back to the caller's order.
+
+A pack's size can be rounded up by a filler, a sequence that nobody reads: kernels that are compiled for each
+shape, as oneDNN's bf16 products on processors are, then meet few shapes.
 """
 
 from collections.abc import Sequence
@@ -28,7 +31,8 @@ class PackedBatch:
     token_ids: Tensor  # (n_tokens,) int64
     type_ids: Tensor  # (n_tokens,) int64
     positions: Tensor  # (n_tokens,) int64, restarts at 0 in every sequence
-    boundaries: Tensor  # (n_sequences + 1,) int32; sequence i of the pack is boundaries[i]:boundaries[i + 1]
+    boundaries: Tensor  # (n + 1,) int32; sequence i of the pack is boundaries[i]:boundaries[i + 1]; n is
+    # n_sequences, or one more with a filler
     ranks: Tensor  # (n_sequences,) int64; the caller's i-th sequence is number ranks[i] of the pack
     dropout_keys: Tensor  # (n_tokens,) int64, what dropout masks are made from; see encoder/dropout.py
     lengths: tuple[int, ...]  # tokens in the caller's i-th sequence
@@ -42,7 +46,7 @@ class PackedBatch:
 
     @property
     def firsts(self) -> Tensor:
-        """(n_sequences,) int32, the first token of each sequence, in pack order."""
+        """(n,) int32, the first token of each sequence, in pack order, a filler's too."""
         return self.boundaries[:-1]
 
     @property
@@ -80,8 +84,9 @@ def pack(
     sequence_keys: np.ndarray | None = None,
     reads: Sequence[np.ndarray] | None = None,
     owners: np.ndarray | None = None,
+    multiple: int = 1,
 ) -> PackedBatch:
-    """Lay sequences end to end.
+    """Lay sequences end to end, with a filler where their tokens are no multiple of `multiple`.
 
     token_ids and type_ids hold one (length,) integer array a sequence, length >= 1; sequence_keys is
     (n_sequences,) uint64 from `encoder.dropout.sequence_keys`, needed only where dropout is on. reads holds
@@ -93,13 +98,20 @@ def pack(
         raise ValueError("a pack needs at least one sequence, and a token in each")
     if [len(types) for types in type_ids] != lengths.tolist():
         raise ValueError("type_ids must be as long as token_ids, sequence by sequence")
+    n_sequences = len(lengths)
+    keys = np.zeros(n_sequences, dtype=np.uint64) if sequence_keys is None else sequence_keys
+    if n_filling := -int(lengths.sum()) % multiple:
+        token_ids = [*token_ids, np.repeat(token_ids[0][:1], n_filling)]
+        type_ids = [*type_ids, np.repeat(type_ids[0][:1], n_filling)]
+        keys, lengths = np.append(keys, np.uint64(0)), np.append(lengths, n_filling)
     order = np.argsort(lengths, kind="stable")
     ends = np.cumsum(lengths[order])
     firsts = ends - lengths[order]
     ranks = np.empty_like(order)
     ranks[order] = np.arange(len(order))
     positions = np.arange(ends[-1]) - np.repeat(firsts, lengths[order])
-    keys = np.zeros(len(lengths), dtype=np.uint64) if sequence_keys is None else sequence_keys
+    if n_filling:  # which may be longer than there are positions
+        positions[firsts[ranks[-1]] : ends[ranks[-1]]] = 0
     token_keys = np.repeat(keys[order], lengths[order]) + positions.astype(np.uint64) * np.uint64(_PLACE)
     values, counts = np.unique(lengths, return_counts=True)
     return PackedBatch(
@@ -107,11 +119,13 @@ def pack(
         type_ids=torch.from_numpy(np.concatenate([type_ids[i] for i in order]).astype(np.int64)),
         positions=torch.from_numpy(positions),
         boundaries=torch.from_numpy(np.concatenate([[0], ends]).astype(np.int32)),
-        ranks=torch.from_numpy(ranks),
+        ranks=torch.from_numpy(ranks[:n_sequences]),
         dropout_keys=torch.from_numpy(token_keys.view(np.int64)),
-        lengths=tuple(lengths.tolist()),
+        lengths=tuple(lengths[:n_sequences].tolist()),
         runs=tuple(Run(int(n), int(length)) for length, n in zip(values, counts, strict=True)),
-        reads=None if reads is None else torch.from_numpy(_marked(reads, firsts[ranks], lengths)),
+        reads=None
+        if reads is None
+        else torch.from_numpy(_marked(reads, firsts[ranks[:n_sequences]], lengths[:n_sequences])),
         owners=None if owners is None else torch.from_numpy(owners),
     )
 

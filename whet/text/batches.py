@@ -44,8 +44,11 @@ def inference_batches(lengths: np.ndarray, most_tokens: int) -> list[np.ndarray]
     return cut_by_tokens(np.argsort(lengths, kind="stable"), lengths, most_tokens)
 
 
-def pack_texts(store: TokenStore, texts: np.ndarray, dropout: tuple[int, int] | None = None) -> PackedBatch:
-    """A pack of some texts, with all their windows; dropout is (seed, step) while training."""
+def pack_texts(
+    store: TokenStore, texts: np.ndarray, dropout: tuple[int, int] | None = None, multiple: int = 1
+) -> PackedBatch:
+    """A pack of some texts, with all their windows, its size rounded up to a multiple; dropout is (seed,
+    step) while training."""
     found = store.sequences(texts)
     numbers, owners = texts, None
     if found.windows is not None:
@@ -54,4 +57,4 @@ def pack_texts(store: TokenStore, texts: np.ndarray, dropout: tuple[int, int] | 
         nth = np.arange(len(owners)) - firsts[owners]
         numbers = texts[owners] + nth * len(store)  # a number of its own for each window
     keys = None if dropout is None else sequence_keys(*dropout, numbers)
-    return pack(found.ids, found.types, keys, found.reads, owners)
+    return pack(found.ids, found.types, keys, found.reads, owners, multiple)

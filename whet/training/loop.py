@@ -16,7 +16,7 @@ from whet.encoder.device import computing
 from whet.errors import TrainingError
 from whet.model import TextModel
 from whet.predictor import Predictor
-from whet.text.batches import cut_by_tokens, pack_texts, plan_epoch
+from whet.text.batches import cut_by_tokens, plan_epoch
 from whet.text.store import TokenStore
 from whet.training.events import Evaluated, Listener, StepDone, TrainingDone, TrainingStarted
 from whet.training.optimizer import Schedule, warmup_then_linear
@@ -195,11 +195,10 @@ def _losses(
     precision: str,
 ) -> Tensor:
     """Of some texts, in one pack: of each text, token that is read, or window, as the task has them."""
-    device = next(model.parameters()).device
-    batch = pack_texts(store, texts, dropout).to(device)
-    with computing(precision, device):
+    batch = model.batch(store, texts, precision, dropout)
+    with computing(precision, batch.token_ids.device):
         logits = model.logits(batch)
-    return model.task.losses(logits, targets.to(device))
+    return model.task.losses(logits, targets.to(logits.device))
 
 
 @torch.no_grad()

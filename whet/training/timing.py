@@ -11,7 +11,7 @@ import torch
 
 from whet.config import TrainConfig
 from whet.encoder.device import computing
-from whet.text.batches import pack_texts, plan_epoch
+from whet.text.batches import plan_epoch
 from whet.training.events import Replanned
 from whet.training.loop import Examples, train_step
 from whet.training.optimizer import Schedule, warmup_then_linear
@@ -82,7 +82,7 @@ def _forward(state: TrainingState, train: Examples, texts: np.ndarray, precision
     with torch.inference_mode(), computing(precision, device):
         for _ in range(2):
             began = time.perf_counter()
-            state.model.logits(pack_texts(train.store, texts).to(device)).cpu()
+            state.model.logits(state.model.batch(train.store, texts, precision)).cpu()
             took = time.perf_counter() - began
     return took / int(train.store.lengths[texts].sum())
 
