@@ -89,7 +89,7 @@ def fit(
     while progress.step < progress.schedule.n_steps or progress.epochs_done * per_epoch < progress.step:
         epoch = progress.epochs_done + 1
         done = progress.step - progress.epochs_done * per_epoch  # steps of this epoch, in an earlier sitting
-        state.model.train()
+        state.train()
         for texts in islice(plan_epoch(train.store, config.batch_size, config.seed, epoch), done, None):
             if progress.step >= progress.schedule.n_steps:
                 break

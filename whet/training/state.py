@@ -62,6 +62,12 @@ class TrainingState:
         self.progress = Progress(schedule)
         self.best: dict[str, Tensor] | None = None  # weights of the kept epoch, on the processor
 
+    def train(self) -> None:
+        """The model computes as in training, and with the weights of this state."""
+        self.model.train()
+        for used in self.used.values():
+            used.stand()
+
     def take_in(self, token_ids: Sequence[np.ndarray]) -> None:
         """The token ids of the next step."""
         for used in self.used.values():

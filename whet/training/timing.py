@@ -46,7 +46,7 @@ def measure(
 
     Steps of the first window are taken at even distances of their length, the longest once more before
     them, and a line of seconds over tokens is read at the mean number of tokens."""
-    state.model.train()
+    state.train()
     window = list(islice(plan_epoch(train.store, config.batch_size, config.seed, 1), _WINDOW))
     window.sort(key=lambda texts: int(train.store.lengths[texts].sum()))
     chosen = np.unique(np.linspace(0, len(window) - 1, _TIMED).round().astype(int))[::-1]
