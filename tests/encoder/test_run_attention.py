@@ -48,6 +48,24 @@ def test_values_and_gradients_are_those_of_the_reference(mix: str) -> None:
         assert torch.allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("mix", MIXES)
+def test_first_tokens_are_those_of_the_reference(mix: str) -> None:
+    batch = pack_of(MIXES[mix])
+    n = batch.n_sequences
+    drawn = [torch.randn(n, HEADS, WIDTH), torch.randn(batch.n_tokens, 2, HEADS, WIDTH)]
+    wanted = torch.randn(n, HEADS * WIDTH, dtype=torch.float64)
+    found = []
+    for kernel in (FastAttention(), PlainAttention()):
+        q, kv = (tensor.double().requires_grad_() for tensor in drawn)
+        values = kernel.first_tokens(q, kv, batch, None)
+        (values * wanted).sum().backward()
+        assert q.grad is not None
+        assert kv.grad is not None
+        found.append([values.detach(), q.grad, kv.grad])
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 140), min_size=1, max_size=24))
 def test_whatever_lengths_meet(lengths: list[int]) -> None:

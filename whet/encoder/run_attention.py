@@ -134,18 +134,29 @@ def attend_firsts(
     """Each sequence's first token attends to all of it, or to the `reach` tokens that follow and to itself:
     q (n_sequences, n_heads, head_dim) in pack order, kv (n_tokens, 2, n_heads, head_dim) -> (n_sequences,
     n_heads * head_dim) in pack order. biases (n_heads, length, length), one for each run, as of `attend`."""
-    _, n_heads, head_dim = q.shape
+    is_plain = biases is None and reach is None and q.device.type == "cpu"
+    buckets = _rows(batch.runs) if is_plain else tuple(_bucket([run], 0) for run in batch.runs)
     seen = None if reach is None else reach + 1
     outputs = []
-    queries = q.split([n for n, _ in batch.runs])
-    parts = kv.split([n * length for n, length in batch.runs])
-    for i, (query, part, (n, length)) in enumerate(zip(queries, parts, batch.runs, strict=True)):
-        near = part.view(n, length, 2, n_heads, head_dim)[:, :seen]
-        k, v = near.permute(2, 0, 3, 1, 4).unbind(0)
+    queries = q.split([bucket.run.n_sequences for bucket in buckets])
+    parts = kv.split([bucket.n_tokens for bucket in buckets])
+    for i, (query, part, bucket) in enumerate(zip(queries, parts, buckets, strict=True)):
+        placed = part if bucket.rows is None else part[bucket.rows]
+        k, v = placed.view(*bucket.run, *kv.shape[1:])[:, :seen].permute(2, 0, 3, 1, 4).unbind(0)
         mask = None if biases is None else biases[i][None, :, :1].to(q.dtype)
+        if bucket.hidden is not None:
+            mask = bucket.hidden[:, :, :1].to(q.dtype)
         attended = F.scaled_dot_product_attention(query[:, :, None], k, v, mask)
-        outputs.append(attended.reshape(n, n_heads * head_dim))
+        outputs.append(attended.reshape(len(query), -1))
     return torch.cat(outputs)
+
+
+@functools.lru_cache(maxsize=8)
+def _rows(runs: tuple[Run, ...]) -> tuple[Bucket, ...]:
+    """A row for each sequence: one query costs so little that all up to _SHORT tokens go together."""
+    short = [run for run in runs if run.length <= _SHORT]
+    groups = [*([short] if short else []), *([run] for run in runs[len(short) :])]
+    return tuple(_bucket(group, 0) for group in groups)
 
 
 class WrittenOutAttention(torch.autograd.Function):
