@@ -101,7 +101,9 @@ class SelfAttention(Attention):
         width = hidden.shape[1]
         weight = self.qkv.weight
         bias: Tensor | None = self.qkv.bias
-        q = F.linear(hidden[batch.firsts], weight[:width], None if bias is None else bias[:width])
+        q = F.linear(
+            hidden.index_select(0, batch.firsts), weight[:width], None if bias is None else bias[:width]
+        )
         kv = F.linear(hidden, weight[width:], None if bias is None else bias[width:])
         shape = (self.n_heads, width // self.n_heads)
         attended = self.kernel.first_tokens(q.view(-1, *shape), kv.view(-1, 2, *shape), batch, places)

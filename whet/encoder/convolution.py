@@ -30,7 +30,9 @@ class ConvolvedLayer(Layer):
 
     def first_tokens(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
         """Convolves every token, for this layer is the last one only where it is the only one."""
-        near = self.dropout(self._near(hidden, batch)[batch.firsts], batch.dropout_keys[batch.firsts])
+        near = self.dropout(
+            self._near(hidden, batch).index_select(0, batch.firsts), batch.dropout_keys[batch.firsts]
+        )
         normed: Tensor = self.norm(self.layer.first_tokens(hidden, batch, places) + self.activation(near))
         return normed
 

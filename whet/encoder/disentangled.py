@@ -95,7 +95,9 @@ class DisentangledAttention(Attention):
         width = hidden.shape[1]
         head_dim = width // self.n_heads
         weight, bias = self.qkv.weight, self.qkv.bias
-        q = F.linear(hidden[batch.firsts], weight[:width], bias[:width]).view(-1, self.n_heads, head_dim)
+        q = F.linear(hidden.index_select(0, batch.firsts), weight[:width], bias[:width]).view(
+            -1, self.n_heads, head_dim
+        )
         kv = F.linear(hidden, weight[width:], bias[width:]).view(-1, 2, self.n_heads, head_dim)
         # The first query is at distance 0, -1, -2 ... from the keys.
         longest = (len(places.row_of) + 1) // 2

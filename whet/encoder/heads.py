@@ -72,7 +72,8 @@ def mean_state(encoder: Encoder, batch: PackedBatch) -> Tensor:
     """The mean of all its tokens' last hidden states."""
     parts = encoder(batch).tokens.split([n * length for n, length in batch.runs])
     runs = zip(parts, batch.runs, strict=True)
-    return torch.cat([part.view(n, length, -1).mean(dim=1) for part, (n, length) in runs])[batch.ranks]
+    vectors = [part.view(n, length, -1).mean(dim=1) for part, (n, length) in runs]
+    return torch.cat(vectors).index_select(0, batch.ranks)
 
 
 @final
@@ -123,7 +124,7 @@ class TokenHead(Head):
         if batch.reads is None:
             raise ValueError("a head for tokens needs a pack that names the tokens to read")
         keys = batch.dropout_keys[batch.reads]
-        states = encoder(batch).tokens[batch.reads]
+        states = encoder(batch).tokens.index_select(0, batch.reads)
         if self.transform is not None:
             states = self.transform(states, keys)
         if self.dropout is not None:

@@ -178,7 +178,7 @@ class PostNormLayer(Layer):
 
     def first_tokens(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
         attended = self.attention.first_tokens(hidden, batch, places)
-        return self._after(hidden[batch.firsts], attended, batch.dropout_keys[batch.firsts])
+        return self._after(hidden.index_select(0, batch.firsts), attended, batch.dropout_keys[batch.firsts])
 
     def _after(self, hidden: Tensor, attended: Tensor, keys: Tensor) -> Tensor:
         """All that comes after attention, which is row by row."""
@@ -226,7 +226,7 @@ class Encoder(AnyEncoder):
         for layer in self.sequence:
             hidden = layer(hidden, batch, places)
         hidden = hidden if self.norm is None else self.norm(hidden)
-        pooled = None if self.pooler is None else self.pooler(hidden[batch.starts]).tanh()
+        pooled = None if self.pooler is None else self.pooler(hidden.index_select(0, batch.starts)).tanh()
         return EncoderOutput(hidden, pooled)
 
     def first_states(self, batch: PackedBatch) -> Tensor:
@@ -239,7 +239,7 @@ class Encoder(AnyEncoder):
         *others, last = self.sequence
         for layer in others:
             hidden = layer(hidden, batch, places)
-        firsts = last.first_tokens(hidden, batch, places)[batch.ranks]
+        firsts = last.first_tokens(hidden, batch, places).index_select(0, batch.ranks)
         return firsts if self.norm is None else self.norm(firsts)
 
     def pooled(self, batch: PackedBatch) -> Tensor:

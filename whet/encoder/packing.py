@@ -3,6 +3,8 @@
 A pack holds no padding. Its sequences are sorted by length, so that sequences of one length stand side by
 side and can be attended to in one call; `ranks` leads back to the caller's order.
 
+Rows are taken with `index_select`: on processors its derivative is ten times faster than an index's.
+
 A pack's size can be rounded up by a filler, a sequence that nobody reads: kernels that are compiled for each
 shape, as oneDNN's bf16 products on processors are, then meet few shapes.
 """

@@ -57,7 +57,7 @@ class PreNormLayer(Layer):
 
     def first_tokens(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
         attended = self.attention.first_tokens(self._normed(hidden), batch, places)
-        return self._after(hidden[batch.firsts], attended, batch.dropout_keys[batch.firsts])
+        return self._after(hidden.index_select(0, batch.firsts), attended, batch.dropout_keys[batch.firsts])
 
     def _normed(self, hidden: Tensor) -> Tensor:
         return hidden if self.attention_norm is None else self.attention_norm(hidden)

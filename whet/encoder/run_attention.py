@@ -27,14 +27,22 @@ _NEAR, _NEAR_BF16 = 48, 128
 
 @final
 @dataclass(frozen=True)
+class Layout:
+    """Where the tokens of a rectangle stand."""
+
+    tokens: Tensor  # (n * width,) int64, the token in each place, any in padding
+    places: Tensor  # (n_tokens,) int64, the place of each token
+    hidden: Tensor  # (n, 1, width, width) float32, -inf for a key of another sequence, else 0
+
+
+@final
+@dataclass(frozen=True)
 class Bucket:
     """Neighbouring sequences of a pack, to be laid out as the rows of a rectangle; or one run as it is."""
 
     n_tokens: int
     run: Run  # the rectangle: rows and width
-    rows: Tensor | None = None  # (n * width,) int64, the token that stands in each place, any in padding
-    kept: Tensor | None = None  # (n_tokens,) int64, the place of each token
-    hidden: Tensor | None = None  # (n, 1, width, width) float32, -inf for a key of another sequence, else 0
+    layout: Layout | None = None
 
 
 def attend_bucketwise(qkv: Tensor, batch: PackedBatch) -> Tensor:
@@ -45,14 +53,14 @@ def attend_bucketwise(qkv: Tensor, batch: PackedBatch) -> Tensor:
     buckets = _buckets(batch.runs, _NEAR_BF16 if qkv.dtype == torch.bfloat16 else _NEAR)
     parts = qkv.split([bucket.n_tokens for bucket in buckets])
     outputs = [
-        attend(part, bucket.run) if bucket.rows is None else _together(part, bucket)
+        attend(part, bucket.run) if bucket.layout is None else _together(part, bucket.run, bucket.layout)
         for part, bucket in zip(parts, buckets, strict=True)
     ]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
-def _together(qkv: Tensor, bucket: Bucket) -> Tensor:
-    attended: Tensor = WrittenOutAttention.apply(qkv, bucket.run, bucket.hidden, bucket)  # type: ignore[no-untyped-call]
+def _together(qkv: Tensor, run: Run, layout: Layout) -> Tensor:
+    attended: Tensor = WrittenOutAttention.apply(qkv, run, layout.hidden, layout)  # type: ignore[no-untyped-call]
     return attended
 
 
@@ -89,13 +97,8 @@ def _bucket(runs: Sequence[Run], width: int) -> Bucket:
     tokens[places] = np.arange(n_tokens)
     owners.flat[places] = np.repeat(np.arange(len(lengths)), lengths)
     hidden = np.where(owners[:, :, None] == owners[:, None, :], 0, -np.inf).astype(np.float32)
-    return Bucket(
-        n_tokens,
-        Run(n_rows, width),
-        torch.from_numpy(tokens),
-        torch.from_numpy(places),
-        torch.from_numpy(hidden)[:, None],
-    )
+    layout = Layout(*map(torch.from_numpy, (tokens, places, hidden[:, None])))
+    return Bucket(n_tokens, Run(n_rows, width), layout)
 
 
 def run_by_run(one: Callable[[Tensor, Run, int], Tensor], qkv: Tensor, batch: PackedBatch) -> Tensor:
@@ -141,11 +144,11 @@ def attend_firsts(
     queries = q.split([bucket.run.n_sequences for bucket in buckets])
     parts = kv.split([bucket.n_tokens for bucket in buckets])
     for i, (query, part, bucket) in enumerate(zip(queries, parts, buckets, strict=True)):
-        placed = part if bucket.rows is None else part[bucket.rows]
+        placed = part if bucket.layout is None else part.index_select(0, bucket.layout.tokens)
         k, v = placed.view(*bucket.run, *kv.shape[1:])[:, :seen].permute(2, 0, 3, 1, 4).unbind(0)
         mask = None if biases is None else biases[i][None, :, :1].to(q.dtype)
-        if bucket.hidden is not None:
-            mask = bucket.hidden[:, :, :1].to(q.dtype)
+        if bucket.layout is not None:
+            mask = bucket.layout.hidden[:, :, :1].to(q.dtype)
         attended = F.scaled_dot_product_attention(query[:, :, None], k, v, mask)
         outputs.append(attended.reshape(len(query), -1))
     return torch.cat(outputs)
@@ -167,12 +170,12 @@ class WrittenOutAttention(torch.autograd.Function):
     sum of dS over the sequences."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, run: Run, bias: Tensor | None, bucket: Bucket | None = None) -> Tensor:
-        """As of `attend`; with a bucket, qkv are its tokens, and run and bias those of its rectangle."""
+    def forward(ctx: Any, qkv: Tensor, run: Run, bias: Tensor | None, layout: Layout | None = None) -> Tensor:
+        """As of `attend`; with a layout, run and bias are those of its rectangle."""
         n, length = run
         _, _, n_heads, head_dim = qkv.shape
-        if bucket is not None:
-            qkv = qkv[bucket.rows]
+        if layout is not None:
+            qkv = qkv.index_select(0, layout.tokens)
         heads = qkv.view(n, length, 3, n_heads, head_dim).permute(2, 0, 3, 1, 4)
         heads = heads.reshape(3, n * n_heads, length, head_dim)
         q, k, v = heads
@@ -181,10 +184,10 @@ class WrittenOutAttention(torch.autograd.Function):
             scores.view(n, n_heads, length, length).add_(bias)
         probabilities = scores.softmax(-1)
         ctx.save_for_backward(heads, probabilities)
-        ctx.shape, ctx.bucket = (n, length, n_heads, head_dim), bucket
+        ctx.shape, ctx.layout = (n, length, n_heads, head_dim), layout
         attended = torch.bmm(probabilities, v).view(n, n_heads, length, head_dim)
         attended = attended.transpose(1, 2).reshape(n * length, n_heads * head_dim)
-        return attended if bucket is None else attended[bucket.kept]
+        return attended if layout is None else attended.index_select(0, layout.places)
 
     @staticmethod
     @once_differentiable
@@ -192,9 +195,9 @@ class WrittenOutAttention(torch.autograd.Function):
         heads, probabilities = ctx.saved_tensors
         n, length, n_heads, head_dim = ctx.shape
         q, k, v = heads
-        if ctx.bucket is not None:
+        if ctx.layout is not None:
             gradient = gradient.new_zeros(n * length, gradient.shape[1]).index_copy_(
-                0, ctx.bucket.kept, gradient
+                0, ctx.layout.places, gradient
             )
         outer = gradient.view(n, length, n_heads, head_dim).transpose(1, 2).reshape(q.shape)
         inner = torch.bmm(outer, v.transpose(1, 2))
@@ -205,8 +208,8 @@ class WrittenOutAttention(torch.autograd.Function):
         torch.bmm(probabilities.transpose(1, 2), outer, out=found[2])
         found = found.view(3, n, n_heads, length, head_dim).permute(1, 3, 0, 2, 4)
         found = found.reshape(n * length, 3, n_heads, head_dim)
-        if ctx.bucket is not None:
-            found = found[ctx.bucket.kept]
+        if ctx.layout is not None:
+            found = found.index_select(0, ctx.layout.places)
         of_bias = inner.view(n, n_heads, length, length).sum(0) if ctx.needs_input_grad[2] else None
         return found, None, of_bias, None
 
