@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from whet.encoder.attention import Attention
 from whet.encoder.packing import PackedBatch, Run
 from whet.encoder.positions import Positions
+from whet.encoder.table import table
 
 _KEPT = 512  # tokens; probabilities of longer sequences are computed again in the backward pass
 _BLOCK = 64  # queries (or keys) whose products with distances are made at once
@@ -45,7 +46,7 @@ class RelativeBuckets(Positions):
         self.n_buckets = n_buckets
         self.farthest = farthest
         self.logarithmic = logarithmic
-        self.table = nn.Embedding(2 * n_buckets, width)
+        self.table = table(2 * n_buckets, width)
         self.norm = norm
 
     def forward(self, batch: PackedBatch) -> Relative:

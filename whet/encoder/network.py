@@ -12,6 +12,7 @@ from whet.encoder.attention import Attention
 from whet.encoder.dropout import KeyedDropout, keys_for_sites
 from whet.encoder.packing import PackedBatch
 from whet.encoder.positions import Positions
+from whet.encoder.table import table
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -72,7 +73,7 @@ class Words(nn.Module):
 
     def __init__(self, vocab_size: int, width: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(vocab_size, width)
+        self.table = table(vocab_size, width)
         self.trained: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, batch: PackedBatch) -> Tensor:
@@ -88,7 +89,7 @@ class TokenTypes(nn.Module):
 
     def __init__(self, n_types: int, width: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(n_types, width)
+        self.table = table(n_types, width)
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """-> (n_tokens, width)."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whet.encoder.packing import PackedBatch
+from whet.encoder.table import table
 
 
 class Positions(nn.Module, ABC):
@@ -28,7 +29,7 @@ class AbsolutePositions(nn.Module):
     def __init__(self, max_positions: int, width: int, offset: int = 0) -> None:
         super().__init__()
         self.offset = offset
-        self.table = nn.Embedding(max_positions + offset, width)
+        self.table = table(max_positions + offset, width)
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """-> (n_tokens, width)."""

@@ -6,12 +6,13 @@ from typing import final
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from whet.encoder.attention import Kernel
 from whet.encoder.packing import PackedBatch
 from whet.encoder.positions import Positions
 from whet.encoder.run_attention import attend, attend_firsts, run_by_run
+from whet.encoder.table import table
 
 
 @final
@@ -27,7 +28,7 @@ class RelativeBias(Positions):
     def __init__(self, n_buckets: int, n_heads: int, max_distance: int = 128) -> None:
         super().__init__()
         self.max_distance = max_distance
-        self.table = nn.Embedding(n_buckets, n_heads)
+        self.table = table(n_buckets, n_heads)
         self.register_buffer("buckets", _buckets(n_buckets, max_distance), persistent=False)
 
     def forward(self, batch: PackedBatch) -> tuple[Tensor, ...]:
