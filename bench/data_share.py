@@ -4,8 +4,8 @@
     python bench/data_share.py build/bench [--sets sst2 mrpc] [--rounds 3] [--epochs 1]
 
 Every run is a process of its own, from `mini` with whet's defaults and texts of up to 128 tokens.
-Tokenising is all that `TokenStore.ensure` takes in the run, dev rows among it; packing is `pack_texts` of
-the training steps; both are wrapped from outside, and what one calls of the other counts once. Training
+Tokenising is all that `TokenStore.ensure` takes in the run, dev rows among it; packing is `pack_texts`, of
+dev rows too; both are wrapped from outside, and what one calls of the other counts once. Training
 seconds are the run's own: those of its steps, packing among them, evaluation and saving not. Rows are
 tokenised once and trained on in every epoch, so one epoch shows the largest share; the default is three or
 more.
@@ -26,13 +26,13 @@ def one(file: Path, epochs: int, precision: str) -> dict[str, float]:
     """One run."""
     import whet
     from bench.stopwatch import Stopwatch
+    from whet import model
     from whet.text.store import TokenStore
-    from whet.training import loop
     from whet.training.events import TrainingDone
 
     watch = Stopwatch()
     watch.wrap(TokenStore, "ensure", "tokenising")
-    watch.wrap(loop, "pack_texts", "packing")
+    watch.wrap(model, "pack_texts", "packing")
     done: list[TrainingDone] = []
 
     def listen(event: Any) -> None:
