@@ -61,6 +61,11 @@ class AnyEncoder(nn.Module, ABC):
     def sequence(self) -> Sequence[nn.Module]:
         """The layers in the order in which they are run."""
 
+    @property
+    @abstractmethod
+    def lowest(self) -> Sequence[nn.Module]:
+        """What comes before the first layer, or speaks to all of them: embeddings and positions."""
+
     @abstractmethod
     def forward(self, batch: PackedBatch) -> EncoderOutput:
         """Hidden states of every token, and the pooled vector of every sequence."""
@@ -221,6 +226,10 @@ class Encoder(AnyEncoder):
         """The layers in the order in which they are run, one for each time."""
         run = [(depth, i, cast(Layer, self.layers[i])) for depth, i in enumerate(self.order)]
         return [layer if i == depth else AtDepth(layer, depth - i) for depth, i, layer in run]
+
+    @property
+    def lowest(self) -> list[nn.Module]:
+        return [self.embeddings] if self.positions is None else [self.embeddings, self.positions]
 
     def forward(self, batch: PackedBatch) -> EncoderOutput:
         hidden, places = self._begin(batch)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import final
@@ -19,7 +19,7 @@ from whet.predictor import Predictor
 from whet.text.batches import cut_by_tokens, plan_epoch
 from whet.text.store import TokenStore
 from whet.training.events import Evaluated, Listener, StepDone, TrainingDone, TrainingStarted
-from whet.training.optimizer import Schedule, warmup_then_linear
+from whet.training.optimizer import Schedule, make_schedule
 from whet.training.state import TrainingState
 
 _EPOCHS, _MOST_EPOCHS = 3, 10  # without a number from the user: the usual, and what min_steps can ask for
@@ -57,10 +57,14 @@ def steps_per_epoch(n_texts: int, config: TrainConfig) -> int:
     return math.ceil(n_texts / config.batch_size)
 
 
-def plan(n_texts: int, config: TrainConfig) -> Schedule:
-    """Every step of the run, before a time limit cuts it."""
-    n_steps = planned_epochs(n_texts, config) * steps_per_epoch(n_texts, config)
-    return warmup_then_linear(n_steps, config.warmup)
+def plan(
+    n_texts: int, config: TrainConfig, stages: Sequence[int] = (1,), most_steps: float = math.inf
+) -> Schedule:
+    """Every step of the run; a time limit allows for most_steps. stages are the epochs in which one of
+    training begins, see `beginnings`."""
+    per_epoch = steps_per_epoch(n_texts, config)
+    n_steps = min(planned_epochs(n_texts, config) * per_epoch, most_steps)
+    return make_schedule(int(n_steps), config, [(epoch - 1) * per_epoch for epoch in stages])
 
 
 def fit(
@@ -89,6 +93,7 @@ def fit(
     while progress.step < progress.schedule.n_steps or progress.epochs_done * per_epoch < progress.step:
         epoch = progress.epochs_done + 1
         done = progress.step - progress.epochs_done * per_epoch  # steps of this epoch, in an earlier sitting
+        state.begin(epoch)
         state.train()
         for texts in islice(plan_epoch(train.store, config.batch_size, config.seed, epoch), done, None):
             if progress.step >= progress.schedule.n_steps:
