@@ -70,6 +70,7 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("runs.py", 5),
     ("ledger.py", 5),
     ("glue_record.py", 5),
+    ("features.py", 5),
     ("predictor.py", 5),
     ("evaluation.py", 5),
     ("export.py", 5),

@@ -18,6 +18,7 @@ from whet.encoder.heads import Head, means
 from whet.encoder.network import AnyEncoder, EncoderOutput, EncoderSpec
 from whet.encoder.packing import PackedBatch
 from whet.encoder.padding import PaddedBatch, padded
+from whet.errors import ConfigError
 
 _SEEDS = 1 << 63
 
@@ -50,6 +51,14 @@ class PaddedEncoder(AnyEncoder):
     @property
     def lowest(self) -> list[nn.Module]:
         return before_layers(self.base)
+
+    def recompute_layers(self) -> None:
+        base: Any = self.base
+        if not getattr(base, "supports_gradient_checkpointing", False):
+            raise ConfigError(
+                f"gradient_checkpointing=on: transformers' {type(base).__name__} cannot do it. Leave it out."
+            )
+        base.gradient_checkpointing_enable({"use_reentrant": False})
 
     def run(self, module: nn.Module, batch: PackedBatch) -> list[tuple[PaddedBatch, Any]]:
         """What a module gives that takes transformers' inputs, for each padded part of the pack.

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast, final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from whet.encoder.attention import Attention
 from whet.encoder.dropout import KeyedDropout, keys_for_sites
@@ -65,6 +66,10 @@ class AnyEncoder(nn.Module, ABC):
     @abstractmethod
     def lowest(self) -> Sequence[nn.Module]:
         """What comes before the first layer, or speaks to all of them: embeddings and positions."""
+
+    @abstractmethod
+    def recompute_layers(self) -> None:
+        """While training, keep only what goes into each layer, and compute it again on the way back."""
 
     @abstractmethod
     def forward(self, batch: PackedBatch) -> EncoderOutput:
@@ -137,6 +142,25 @@ class Layer(nn.Module, ABC):
     def first_tokens(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
         """(n_tokens, hidden_size) -> (n_sequences, hidden_size): rows `batch.firsts` of `forward`, and no
         work on any other that is not needed for them."""
+
+
+RunLayer = Callable[[Layer, Tensor, PackedBatch, Any], Tensor]
+"""How a layer is run: what `Layer.forward` takes and gives."""
+
+
+def run_layer(layer: Layer, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+    """As it is."""
+    found: Tensor = layer(hidden, batch, places)
+    return found
+
+
+def recomputed_layer(layer: Layer, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+    """Computed again on the way back (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+    Dropout is keyed, so the same units are dropped then."""
+    if not layer.training:
+        return run_layer(layer, hidden, batch, places)
+    found: Tensor = checkpoint(layer, hidden, batch, places, use_reentrant=False, preserve_rng_state=False)
+    return found
 
 
 SITES = 2
@@ -220,6 +244,10 @@ class Encoder(AnyEncoder):
         self.order = tuple(range(len(layers)) if order is None else order)
         self.norm = norm
         self.pooler = pooler
+        self._run: RunLayer = run_layer
+
+    def recompute_layers(self) -> None:
+        self._run = recomputed_layer
 
     @property
     def sequence(self) -> list[Layer]:
@@ -233,8 +261,8 @@ class Encoder(AnyEncoder):
 
     def forward(self, batch: PackedBatch) -> EncoderOutput:
         hidden, places = self._begin(batch)
-        for layer in self.sequence:
-            hidden = layer(hidden, batch, places)
+        for layer in self.sequence[batch.depth :]:
+            hidden = self._run(layer, hidden, batch, places)
         hidden = hidden if self.norm is None else self.norm(hidden)
         pooled = None if self.pooler is None else self.pooler(hidden.index_select(0, batch.starts)).tanh()
         return EncoderOutput(hidden, pooled)
@@ -246,10 +274,13 @@ class Encoder(AnyEncoder):
         Nothing else is read of the last layer, so it is computed for the first tokens only: of a BERT
         layer's twelve matrix products of hidden_size x hidden_size a token, two are left for the others."""
         hidden, places = self._begin(batch)
-        *others, last = self.sequence
-        for layer in others:
-            hidden = layer(hidden, batch, places)
-        firsts = last.first_tokens(hidden, batch, places).index_select(0, batch.ranks)
+        layers = self.sequence[batch.depth :]
+        for layer in layers[:-1]:
+            hidden = self._run(layer, hidden, batch, places)
+        if layers:
+            firsts = layers[-1].first_tokens(hidden, batch, places).index_select(0, batch.ranks)
+        else:
+            firsts = hidden.index_select(0, batch.starts)
         return firsts if self.norm is None else self.norm(firsts)
 
     def pooled(self, batch: PackedBatch) -> Tensor:
@@ -261,6 +292,13 @@ class Encoder(AnyEncoder):
         return pooled
 
     def _begin(self, batch: PackedBatch) -> tuple[Tensor, Any]:
-        """The embeddings, and what the positions say of the pack."""
+        """What goes into the first layer that is to be run, and what the positions say of the pack."""
         places = None if self.positions is None else self.positions(batch)
-        return self.embeddings(batch), places
+        return self.embeddings(batch) if batch.hidden is None else batch.hidden, places
+
+    def hidden_below(self, batch: PackedBatch, depth: int) -> Tensor:
+        """What the lowest `depth` layers give, (n_tokens, hidden_size)."""
+        hidden, places = self._begin(batch)
+        for layer in self.sequence[:depth]:
+            hidden = layer(hidden, batch, places)
+        return hidden

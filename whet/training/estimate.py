@@ -12,8 +12,9 @@ from whet.config import TrainConfig
 from whet.text.batches import plan_epoch
 from whet.training.events import Listener, Note
 from whet.training.folds import plan_folds
+from whet.training.gradient import Examples
 from whet.training.groups import beginnings
-from whet.training.loop import Examples, steps_per_epoch, train_step
+from whet.training.loop import steps_per_epoch, train_step
 from whet.training.prepare import Request, prepare
 from whet.training.state import Progress, TrainingState
 from whet.training.timing import FINISHING, RESTING, TimeLimit, measure

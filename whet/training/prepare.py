@@ -22,9 +22,11 @@ from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
 from whet.training.check import warn_before_training
 from whet.training.data import Named, TrainingData, examples, read_training_data
+from whet.training.gradient import Examples
 from whet.training.groups import Group, beginnings
-from whet.training.loop import Examples, plan, planned_epochs
+from whet.training.loop import plan, planned_epochs
 from whet.training.optimizer import Schedule
+from whet.training.outfit import outfit
 from whet.training.state import groups_of
 
 _SAMPLE = 5000  # texts that are looked at to say how many will be cut
@@ -79,6 +81,7 @@ class Prepared:
             say(note)
         model = start.model.to(self.device)
         model = model.double() if self.precision == "float64" else model
+        outfit(model, config)
         self.plan(groups_of(model, start.new, config), config)  # raises now, not once the run folder is there
         return model, start.new
 
@@ -114,6 +117,11 @@ def prepare(request: Request, say: Say) -> Prepared:
         raise ConfigError(
             f"threshold={config.threshold}: thresholds are fitted on dev rows, and there are none. Name a "
             "dev file, or let dev_fraction hold some out."
+        )
+    if data.dev is None and config.averaging != "none":
+        raise ConfigError(
+            f"averaging={config.averaging}: an average is kept only where dev likes it better, and there "
+            "are no dev rows. Name a dev file, or let dev_fraction hold some out."
         )
     warn_before_training(data, request.named, config, say)
     location = locate(request.model)

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from whet.config import TrainConfig
 from whet.encoder.network import Words
 from whet.model import TextModel
+from whet.training.averaging import Average
 from whet.training.groups import Group, frozen_modules, grouped, places_of
+from whet.training.lora import without_lora
 from whet.training.optimizer import Schedule, make_optimizer, parameter_group
 from whet.training.used_rows import UsedRows
 
@@ -63,8 +65,14 @@ class TrainingState:
         self.frozen: list[nn.Module] = []  # what lies below everything that is trained
         self.n_frozen_layers: int | None = None  # of the encoder; None: not even the embeddings are
         self.optimizer = make_optimizer(self._joining(1), config)
+        self.average = Average(config)
         self.progress = Progress(schedule)
         self.best: dict[str, Tensor] | None = None  # weights of the kept epoch, on the processor
+
+    @property
+    def is_encoder_frozen(self) -> bool:
+        """Whether nothing of it is trained now."""
+        return self.frozen == [self.model.encoder]
 
     def begin(self, epoch: int) -> bool:
         """Let be trained what is trained in this epoch, from 1, too; -> whether that is more than before."""
@@ -131,14 +139,21 @@ class TrainingState:
         for used in self.used.values():
             used.write_back()
 
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The model's own of all that is trained, by name. After `write_back`."""
+        return {name: self._parameters[name] for name in self.trained}
+
     def keep(self, epoch: int) -> None:
         """The weights as they are now are the ones to give to the user. After `write_back`."""
-        self.best = {name: tensor.to("cpu", copy=True) for name, tensor in self.model.state_dict().items()}
+        weights = without_lora(self.model)
+        self.best = {name: tensor.to("cpu", copy=True) for name, tensor in weights.items()}
         self.progress.best_epoch = epoch
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights and optimiser state, by name."""
         found = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        found |= {f"average.{key}": tensor for key, tensor in self.average.tensors().items()}
         for name, used in self.used.items():
             found |= {f"used.{key}.{name}": tensor for key, tensor in used.tensors().items()}
         for name, parameter in self.trained.items():
@@ -156,6 +171,8 @@ class TrainingState:
                 continue
             saved = {key: tensors[f"used.{key}.{name}"] for key in used.tensors()}
             used.restore(saved, self.optimizer.state[used.rows])
+        averages = {key.removeprefix("average."): tensor for key, tensor in tensors.items()}
+        self.average.restore(averages, self._parameters)
         for name, parameter in self.trained.items():
             if f"optimizer.step.{name}" not in tensors:  # none before the first step
                 continue

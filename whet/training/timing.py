@@ -14,7 +14,8 @@ from whet.config import TrainConfig
 from whet.encoder.device import computing
 from whet.text.batches import plan_epoch
 from whet.training.events import Replanned
-from whet.training.loop import Examples, train_step
+from whet.training.gradient import Examples
+from whet.training.loop import train_step
 from whet.training.optimizer import Schedule
 from whet.training.state import Progress, TrainingState
 
