@@ -25,7 +25,7 @@ from whet.text.batches import pack_texts
 from whet.text.rules import TextRules
 from whet.text.store import store_of
 from whet.text.tokens import Tokeniser
-from whet.training import frozen
+from whet.training import averaging, frozen, loop
 from whet.training.events import Event, Note
 from whet.training.gradient import Examples
 from whet.training.groups import beginnings
@@ -130,9 +130,12 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", list(PIECES))
-def test_gone_on_with_it_ends_with_the_same_bits(folder: Path, name: str) -> None:
-    """Proof that it can fail: with the averages left out of `TrainingState.tensors`, or with `begin` left
-    out of `restore`."""
+def test_gone_on_with_it_ends_with_the_same_bits(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kept weights, and all that training changes. Proof that it can fail: with the averages left out of
+    `TrainingState.tensors`, or with `begin` left out of `restore`."""
+    monkeypatch.setattr(averaging, "EVERY", 3)
     with one_thread():
         whole = Attempt(folder, PIECES[name]).run()
         for stop_at in sorted({2, whole.n_pauses // 3, whole.n_pauses // 2 + 1, whole.n_pauses - 2}):
@@ -140,8 +143,13 @@ def test_gone_on_with_it_ends_with_the_same_bits(folder: Path, name: str) -> Non
             second = Attempt(folder, PIECES[name])
             second.state.restore(tensors, Progress.from_json(json.loads(progress)), best)
             second.run()
-            for key, tensor in whole.result().items():
-                assert torch.equal(second.result()[key], tensor), (stop_at, key)
+            for expected, found in (
+                (whole.result(), second.result()),
+                (whole.state.tensors(), second.state.tensors()),
+            ):
+                assert expected.keys() == found.keys()
+                for key, tensor in expected.items():
+                    assert torch.equal(found[key], tensor), (stop_at, key)
             assert whole.state.progress.best_epoch == second.state.progress.best_epoch
 
 
@@ -211,6 +219,41 @@ def test_what_is_frozen_below_has_no_dropout(folder: Path) -> None:
     assert torch.equal(*below)
     above = [encoder.hidden_below(batch, 3) for batch in batches]
     assert not torch.equal(*above)
+
+
+def test_averages_are_those_of_the_formulas() -> None:
+    """The mean of all, and a moving average against torch's own update with the decay of each step."""
+    from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+    weights = [torch.randn(5, 3, dtype=torch.float64) for _ in range(12)]
+    mean, moving = (averaging.Average(make_config({"averaging": kind})) for kind in ("mean", "ema"))
+    expected: Any = weights[0].clone()
+    for n, weight in enumerate(weights):
+        for average in (mean, moving):
+            average.add({"w": weight})
+        if n:
+            get_ema_multi_avg_fn(min(0.9, (1 + n) / (10 + n)))([expected], [weight], n)
+    torch.testing.assert_close(mean.tensors()["mean.w"], torch.stack(weights).mean(dim=0))
+    torch.testing.assert_close(moving.tensors()["mean.w"], expected)
+
+
+@pytest.mark.parametrize("is_better", [True, False])
+def test_an_average_is_kept_only_where_dev_finds_it_better(
+    folder: Path, is_better: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures, looks = loop._figures, [0.5, *[0.5, 0.9 if is_better else 0.5] * 2]
+
+    def scripted(*arguments: Any) -> dict[str, Any]:
+        return {**figures(*arguments), "mcc": looks.pop(0)}
+
+    monkeypatch.setattr(loop, "_figures", scripted)
+    attempt = Attempt(folder, {"averaging": "mean"}).run()
+    means, name = attempt.state.average.tensors(), "encoder.layers.1.up.weight"
+    own = attempt.model.get_parameter(name)
+    assert attempt.state.progress.best_epoch == 3
+    assert torch.equal(attempt.result()[name], means[f"mean.{name}"] if is_better else own)
+    assert not torch.equal(means[f"mean.{name}"], own)
+    assert ("finds the average of the weights better" in attempt.notes()) == is_better
 
 
 def test_lora_merged_is_lora_unmerged_and_a_plain_model(folder: Path) -> None:

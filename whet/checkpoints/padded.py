@@ -58,7 +58,8 @@ class PaddedEncoder(AnyEncoder):
             raise ConfigError(
                 f"gradient_checkpointing=on: transformers' {type(base).__name__} cannot do it. Leave it out."
             )
-        base.gradient_checkpointing_enable({"use_reentrant": False})
+        enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
 
     def run(self, module: nn.Module, batch: PackedBatch) -> list[tuple[PaddedBatch, Any]]:
         """What a module gives that takes transformers' inputs, for each padded part of the pack.
