@@ -1,7 +1,6 @@
 """Every recipe and piece of `--set`: stopped between two steps and gone on with it ends with the same bits;
 what is computed once is what is computed at each step; LoRA merged is LoRA unmerged."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,7 +31,8 @@ from whet.training.groups import beginnings
 from whet.training.loop import fit, plan
 from whet.training.lora import merge_lora, without_lora
 from whet.training.outfit import outfit
-from whet.training.state import Progress, TrainingState, groups_of
+from whet.training.resume import Checkpoints
+from whet.training.state import TrainingState, groups_of
 
 LABELS = ("delivery", "praise", "refund")
 BASE: dict[str, Any] = {"batch_size": 8, "min_steps": 0, "learning_rate": 1e-3, "epochs": 3, "device": "cpu"}
@@ -109,10 +109,6 @@ class Attempt:
             fit(self.state, self.train, self.dev, self.config, self.precision, self.said.append, pause)
         return self
 
-    def saved(self) -> tuple[dict[str, torch.Tensor], str, dict[str, torch.Tensor] | None]:
-        tensors = {name: tensor.clone() for name, tensor in self.state.tensors().items()}
-        return tensors, json.dumps(self.state.progress.to_json()), self.state.best
-
     def result(self) -> dict[str, torch.Tensor]:
         assert self.state.best is not None
         return self.state.best
@@ -131,7 +127,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", list(PIECES))
 def test_gone_on_with_it_ends_with_the_same_bits(
-    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kept weights, and all that training changes. Proof that it can fail: with the averages left out of
     `TrainingState.tensors`, or with `begin` left out of `restore`."""
@@ -139,9 +135,13 @@ def test_gone_on_with_it_ends_with_the_same_bits(
     with one_thread():
         whole = Attempt(folder, PIECES[name]).run()
         for stop_at in sorted({2, whole.n_pauses // 3, whole.n_pauses // 2 + 1, whole.n_pauses - 2}):
-            tensors, progress, best = Attempt(folder, PIECES[name]).run(stop_at).saved()
+            (tmp_path / str(stop_at)).mkdir()
+            place = Checkpoints(tmp_path / str(stop_at), tmp_path / "metrics.jsonl")
+            place.save(Attempt(folder, PIECES[name]).run(stop_at).state, 0)
             second = Attempt(folder, PIECES[name])
-            second.state.restore(tensors, Progress.from_json(json.loads(progress)), best)
+            checkpoint = place.newest(0, pytest.fail)
+            assert checkpoint is not None
+            place.restore(second.state, checkpoint)
             second.run()
             for expected, found in (
                 (whole.result(), second.result()),

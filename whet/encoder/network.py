@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, cast, final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from whet.encoder.attention import Attention
 from whet.encoder.dropout import KeyedDropout, keys_for_sites
@@ -159,6 +158,8 @@ def recomputed_layer(layer: Layer, hidden: Tensor, batch: PackedBatch, places: A
     Dropout is keyed, so the same units are dropped then."""
     if not layer.training:
         return run_layer(layer, hidden, batch, places)
+    from torch.utils.checkpoint import checkpoint  # only here, for opening a model should be quick
+
     found: Tensor = checkpoint(layer, hidden, batch, places, use_reentrant=False, preserve_rng_state=False)
     return found
 
