@@ -30,6 +30,7 @@ HOUSE: tuple[tuple[str, int], ...] = (
     # row, as a path below whet/ (* within a folder, ** across folders); floor
     ("version.py", 0),
     ("errors.py", 0),
+    ("group_rules.py", 0),
     ("config.py", 0),
     ("examples.py", 0),
     ("files.py", 0),
@@ -69,6 +70,7 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("runs.py", 5),
     ("ledger.py", 5),
     ("glue_record.py", 5),
+    ("features.py", 5),
     ("predictor.py", 5),
     ("evaluation.py", 5),
     ("export.py", 5),

@@ -22,6 +22,7 @@ from whet.evaluation import Evaluation
 from whet.ledger import look_together
 from whet.model import TextEncoder, TextModel, start_model
 from whet.paired import METRICS
+from whet.recipes import DEFAULT, with_recipe
 from whet.runs import read_manifest
 from whet.tasks.classification import Classification
 from whet.text.rules import TextRules
@@ -103,6 +104,7 @@ def train(
     resume: bool = False,
     seeds: int | None = None,
     folds: int | None = None,
+    recipe: str | None = None,
     quiet: bool = False,
     listeners: Sequence[Listener] = (),
     began: float | None = None,
@@ -113,6 +115,7 @@ def train(
     data, dev, test: a file (CSV, TSV, JSON lines, Parquet), a GLUE task folder, a saved `datasets` folder,
     "hf:owner/name[:config]", a pandas DataFrame, a dictionary of lists, or (texts, labels).
     settings are the fields of `whet.config.TrainConfig`: `epochs=5`, `learning_rate=3e-5`, `seed=1` ...
+    recipe is a named set of settings (`whet.recipes.RECIPES`); those that are given win over it.
     seeds trains so often, from `seed` on, each a full run in `out`/seeds; the best on dev is the model.
     folds cross-validates first: for each fold a full run in `out`/folds that is tested on it. group is a
     column whose rows of one value stay together, in folds and where dev is held out.
@@ -123,10 +126,11 @@ def train(
     """
     request = Request(
         named=Named(data, dev, test, task, text, pair, one_or_several(label), group),
-        config=make_config(settings),
+        config=make_config(with_recipe(recipe, settings)),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
         out=None if out is None else os.fspath(out),
         overwrite=overwrite,
+        recipe=recipe or DEFAULT,
         **several(seeds, folds),
         began=time.monotonic() if began is None else began,
     )
@@ -136,6 +140,7 @@ def train(
         if resume:
             named: dict[str, Any] = {"task": task, "text": text, "pair": pair, "group": group}
             named |= {"label": one_or_several(label), "model": model, "seeds": seeds, "folds": folds}
+            named |= {"recipe": recipe}
             given = settings | {name: value for name, value in named.items() if value is not None}
             folder = resume_training(request, given, listen)
         else:
@@ -156,6 +161,7 @@ def estimate(
     model: str | os.PathLike[str] | None = None,
     seeds: int | None = None,
     folds: int | None = None,
+    recipe: str | None = None,
     quiet: bool = False,
     began: float | None = None,
     **settings: Any,
@@ -165,8 +171,9 @@ def estimate(
     A few steps are timed at rate 0; nothing is written. Raises WhetError, as `train` would."""
     request = Request(
         named=Named(data, dev, test, task, text, pair, one_or_several(label), group),
-        config=make_config(settings),
+        config=make_config(with_recipe(recipe, settings)),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
+        recipe=recipe or DEFAULT,
         **several(seeds, folds),
         began=time.monotonic() if began is None else began,
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 from whet.errors import ConfigError, nearest
+from whet.group_rules import parse_groups
 
 Cut = Literal["tail", "head", "middle"]
 LongTexts = Literal["cut", "window"]
@@ -24,6 +25,11 @@ ChooseBy = Literal[
     "auto", "mcc", "accuracy", "f1", "exact", "macro_f1", "micro_f1", "macro_pr_auc", "micro_pr_auc",
     "pearson", "spearman", "loss",
 ]  # fmt: skip
+RateShape = Literal["linear", "cosine", "constant", "slanted"]
+RateSpan = Literal["run", "stage"]
+Frozen = Literal["nothing", "embeddings", "encoder"]
+Averaging = Literal["none", "ema", "mean"]
+Switch = Literal["off", "on"]
 ClassWeights = Literal["none", "balanced"]
 Calibrate = Literal["temperature", "none"]
 Threshold = Literal["auto", "none", "f1", "precision"]
@@ -50,6 +56,73 @@ class TrainConfig:
     learning_rate: float = _setting(5e-5, "peak rate of the encoder", 0.0, 1.0)
     head_learning_rate: float = _setting(1e-3, "peak rate of tensors made new", 0.0, 1.0)
     warmup: float = _setting(0.1, "share of the steps over which rates rise from 0", 0.0, 1.0)
+    schedule: RateShape = _setting(
+        "linear",
+        "how rates fall after the warm-up: in a line to 0, along half a cosine to 0, not at all, or slanted: "
+        "from 1/32 up and back to 1/32 (ULMFiT)",
+    )
+    schedule_over: RateSpan = _setting(
+        "run", "stage: warm-up and fall begin anew whenever something is unfrozen"
+    )
+    layer_decay: float = _setting(
+        1.0,
+        "each layer's rate as a share of that of the layer above; the top layer has learning_rate",
+        0.01,
+        1.0,
+    )
+    groups: str | None = _setting(
+        None,
+        "rate and decay of parameters by patterns of their names (the first that fits counts, rate=0 "
+        "freezes), as encoder.layers.0.*:rate=1e-5,decay=0;*norm*:decay=0.1",
+    )
+    frozen: Frozen = _setting(
+        "nothing", "what is not trained, or not at first: the embeddings, or the whole encoder"
+    )
+    frozen_layers: int = _setting(0, "lowest layers that are not trained, and the embeddings with them", 0)
+    unfreeze_at: int | None = _setting(
+        None, "epochs after which what is frozen is trained too; none is never", 1, 1000
+    )
+    unfreeze_groups: int = _setting(
+        1, "what is frozen is unfrozen in so many groups of layers, from the top, one an epoch", 1, 1000
+    )
+    reinit_layers: int = _setting(
+        0, "top layers, and the pooler with them, that begin with new weights (Zhang et al. 2021)", 0
+    )
+    averaging: Averaging = _setting(
+        "none",
+        "ema: a moving average of the weights, mean: the mean of the epochs' last weights; stands for an "
+        "epoch only where dev says that it is better",
+    )
+    ema_decay: float = _setting(
+        0.9, "what is left of the moving average after ten steps; less in the beginning", 0.0, 0.99999
+    )
+    r_drop: float = _setting(
+        0.0,
+        "weight of how far two passes with other dropout disagree (R-Drop, Liang et al. 2021); each text is "
+        "computed twice; 0 is off",
+        0.0,
+        100.0,
+    )
+    dropout_samples: int = _setting(
+        1, "dropout masks of the head, whose losses are averaged (multi-sample dropout, Inoue 2019)", 1, 100
+    )
+    lora_rank: int = _setting(
+        0,
+        "the encoder is frozen, and of each linear layer a product of two matrices of this rank is trained "
+        "(LoRA, Hu et al. 2021); 0 is off",
+        0,
+        1024,
+    )
+    lora_alpha: float = _setting(16.0, "LoRA's products are scaled by lora_alpha / lora_rank", 0.0, 1024.0)
+    gradient_checkpointing: Switch = _setting(
+        "off", "on: layers are computed again on the way back: less memory, a third more time"
+    )
+    feature_cache: float = _setting(
+        2.0,
+        "gigabytes that results of frozen layers may take, which are then computed once; 0 computes them "
+        "again at each step",
+        0.0,
+    )
     weight_decay: float = _setting(0.01, "AdamW's decay; never on biases and LayerNorm", 0.0, 1.0)
     adam_beta1: float = _setting(0.9, "AdamW's decay of the mean gradient", 0.0, 0.999999)
     adam_beta2: float = _setting(0.999, "AdamW's decay of the mean squared gradient", 0.0, 0.999999)
@@ -159,10 +232,40 @@ class TrainConfig:
                 f"threshold={self.threshold} with min_precision={_word(self.min_precision)}: "
                 "set both, as threshold=precision and min_precision=0.9, or neither."
             )
+        try:
+            parse_groups(self.groups)
+        except ConfigError as error:
+            problems.append(str(error))
+        problems += [] if problems else self._freezing_problems()
         if self.label_separator == "":
             problems.append("label_separator is empty: name what stands between labels, or leave it out.")
         if problems:
             raise ConfigError("\n".join(problems))
+
+    def _freezing_problems(self) -> list[str]:
+        """Settings about what is frozen that do not go together."""
+        problems = []
+        is_frozen = self.frozen != "nothing" or self.frozen_layers > 0
+        if self.unfreeze_at is not None and not is_frozen:
+            problems.append(
+                f"unfreeze_at={self.unfreeze_at}: nothing is frozen. Set frozen=encoder, or leave it out."
+            )
+        if self.unfreeze_at is None and self.unfreeze_groups > 1:
+            problems.append(
+                f"unfreeze_groups={self.unfreeze_groups}: say after how many epochs the first group is "
+                "unfrozen, as unfreeze_at=1."
+            )
+        if self.lora_rank and is_frozen:
+            problems.append(
+                f"lora_rank={self.lora_rank} with frozen={self.frozen} and frozen_layers="
+                f"{self.frozen_layers}: LoRA freezes the encoder itself. Leave the others out."
+            )
+        if self.lora_rank and self.reinit_layers:
+            problems.append(
+                f"lora_rank={self.lora_rank} with reinit_layers={self.reinit_layers}: the new layers would "
+                "never be trained. Set one of them to 0."
+            )
+        return problems
 
 
 SETTINGS: Mapping[str, "dataclasses.Field[Any]"] = types.MappingProxyType(

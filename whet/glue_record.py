@@ -9,6 +9,7 @@ from typing import Any
 from whet.config import SETTINGS, make_config
 from whet.data.glue import BY_NAME
 from whet.errors import ConfigError, RunError
+from whet.recipes import DEFAULT, with_recipe
 from whet.runs import free_path, newest_path
 from whet.tasks import TASKS
 
@@ -69,8 +70,9 @@ def go_on(out: str | None, given: Mapping[str, Any]) -> tuple[Path, dict[str, An
         raise RunError(f"--resume: there is no runs/{_STEM} here. Name the folder with --out.")
     record = _read(path)
     begun = dict(record["options"])
-    config = make_config({name: value for name, value in begun.items() if name in SETTINGS})
-    begun = {"model": "mini", "seeds": 1, "transfer": None} | asdict(config) | begun
+    settings = {name: value for name, value in begun.items() if name in SETTINGS}
+    config = make_config(with_recipe(begun.get("recipe"), settings))
+    begun = {"model": "mini", "seeds": 1, "transfer": None, "recipe": DEFAULT} | asdict(config) | begun
     differing = [
         f"{name}: it has {begun[name]!r}, now {value!r}"
         for name, value in given.items()

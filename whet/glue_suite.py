@@ -16,6 +16,7 @@ from whet.errors import DataError, RunError, UsageError, WhetError
 from whet.files import write_json
 from whet.glue_record import GLUE_JSON, begin, check_settings, go_on
 from whet.glue_scores import averages, figure_over_seeds, score
+from whet.recipes import with_recipe
 from whet.runs import RunFolder
 from whet.submission import write_submission, zip_submission
 from whet.training.events import Listener, Note
@@ -46,6 +47,7 @@ def glue(
     model: str | os.PathLike[str] | None = None,
     seeds: int | None = None,
     transfer: str | None = None,
+    recipe: str | None = None,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -59,17 +61,18 @@ def glue(
     Every task is trained as by `train`: the epoch is chosen by rows held out of train.tsv, and dev.tsv is
     scored once. transfer="mnli" starts RTE, MRPC and STS-B from the model of MNLI. Test files become
     submission files. A task that fails does not end the others: see `GlueResults.failed`.
-    resume goes on with what is in `out`, and adds the tasks that are named now. settings, model, seeds and
-    listeners are as of `train`. Raises DataError for what is no GLUE folder and for broken files, all before
-    anything is trained, and whatever else the caller can mend."""
+    resume goes on with what is in `out`, and adds the tasks that are named now. settings, recipe, model,
+    seeds and listeners are as of `train`. Raises DataError for what is no GLUE folder and for broken files,
+    all before anything is trained, and whatever else the caller can mend."""
     asked = tasks.replace(",", " ").split() if isinstance(tasks, str) else tasks
     names = None if asked is None else named_tasks(asked)
-    check_settings(settings, names)
+    check_settings(with_recipe(recipe, settings), names)
     several(seeds, None)
     options = {
         "model": None if model is None else os.fspath(model),
         "seeds": seeds,
         "transfer": None if transfer is None else transfer.lower(),
+        "recipe": recipe,
         **settings,
     }
     given = {name: value for name, value in options.items() if value is not None}
@@ -275,7 +278,7 @@ class _Suite:
     def _check_machine(self) -> None:
         """Raises now what every task would raise: of the model, its longest text, device and precision."""
         options = {name: value for name, value in self._options.items() if name in SETTINGS}
-        config = make_config(options)
+        config = make_config(with_recipe(self._options.get("recipe"), options))
         resolve_precision(config.precision, resolve_device(config.device))
         load_encoder(self._options.get("model", "mini"), max_length=config.max_length or 4)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from whet.encoder.device import computing
 from whet.encoder.packing import PackedBatch
 from whet.errors import CheckpointError
+from whet.features import Features
 from whet.model import TextModel
 from whet.text.batches import inference_batches
 from whet.text.store import TokenStore, store_of
@@ -35,10 +36,15 @@ class Predictor:
         while window := list(islice(rows, _WINDOW)):
             yield window, self.logits(store_of(window, encoding))
 
-    def logits(self, store: TokenStore, between: Callable[[], None] = lambda: None) -> np.ndarray:
+    def logits(
+        self,
+        store: TokenStore,
+        between: Callable[[], None] = lambda: None,
+        features: Features | None = None,
+    ) -> np.ndarray:
         """(n_texts, n_outputs) float64, in the store's order; where tokens are read one by one, (n_texts,)
         objects of (n_reads, n_outputs), with the encoding's marks of them as further columns. `between` is
-        called after each pack."""
+        called after each pack; features are what is known of the store's texts."""
         n_reads = store.ensure().n_reads
         found: np.ndarray = np.empty(len(store), object)
         if n_reads is None:
@@ -54,7 +60,7 @@ class Predictor:
                     found[text] = part if marks is None else np.concatenate([part, marks[i]], axis=1)
             between()
 
-        self._compute(store, self.model.logits, put)
+        self._compute(store, self.model.logits, put, features)
         return found
 
     def vectors(self, store: TokenStore) -> np.ndarray:
@@ -77,6 +83,7 @@ class Predictor:
         store: TokenStore,
         compute: Callable[[PackedBatch], Tensor],
         put: Callable[[np.ndarray, PackedBatch, np.ndarray], None],
+        features: Features | None = None,
     ) -> None:
         """Hand `put` the texts (n,) of each pack, the pack, and what `compute` gives for it, in float64.
         Raises CheckpointError where that is not finite."""
@@ -86,6 +93,7 @@ class Predictor:
         with torch.inference_mode(), computing(self.precision, device):
             for texts in inference_batches(store.ensure().lengths, _TOKENS):
                 batch = self.model.batch(store, texts, self.precision)
+                batch = batch if features is None else features.on(batch, texts)
                 rows = compute(batch).double().cpu().numpy()
                 if not np.isfinite(rows).all():
                     raise CheckpointError(

@@ -364,3 +364,48 @@ def test_a_card_and_a_manifest_say_what_it_is(trained):
     assert all(trained.task.figures[key] in card for key in trained.task.headlines)
     manifest = json.loads((trained.run / "run.json").read_text())
     assert manifest["task"] == trained.name
+
+
+WAYS: tuple[dict[str, Any], ...] = (
+    {
+        "frozen": "encoder", "unfreeze_at": 1, "unfreeze_groups": 2, "epochs": 3, "schedule": "cosine",
+        "schedule_over": "stage",
+    },
+    {"frozen": "encoder", "epochs": 2, "averaging": "mean"},
+    {"frozen_layers": 1, "epochs": 2, "dropout_samples": 2, "r_drop": 1.0, "layer_decay": 0.8},
+    {"lora_rank": 2, "gradient_checkpointing": "on", "schedule": "slanted", "epochs": 1},
+    {
+        "reinit_layers": 1, "averaging": "ema", "groups": "*norm*:rate=1e-4,decay=0.1",
+        "frozen": "embeddings", "schedule": "constant", "epochs": 2,
+    },
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: ",".join(way))
+def test_every_way_of_training_gives_a_plain_model(trained, way, tmp_path):
+    """Pieces of `--set` together: the folder opens in transformers, and its dev figures are those that the
+    run says, computed anew."""
+    import transformers
+
+    import whet as library
+
+    file = next(trained.folder.glob("train.*"))
+    run = library.train(
+        file, model=trained.folder / "tiny", out=tmp_path / "run", threads=1, precision="float32", quiet=True,
+        learning_rate=1e-3, dev_fraction=0.3, **way,
+    )  # fmt: skip
+    config = run.manifest["config"]
+    assert {name: config[name] for name in way} == way
+    kind = getattr(transformers, CLASSES[trained.entry.shape])
+    _, report = kind.from_pretrained(tmp_path / "run" / "model", output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    model = library.load(tmp_path / "run")
+    answers = [found.to_json() for found in model.predict(trained.texts, logits=True)]
+    assert len(answers) == N_TEST
+    steps = house.read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    assert all(np.isfinite(line["loss"]) for line in steps if line["event"] == "step")
+    dev = [line["dev"] for line in steps if line["event"] == "evaluation"]
+    kept = dev[run.manifest["results"]["best_epoch"] - 1]
+    by = trained.task.loss if trained.entry.shape == "question" else trained.task.choices[0]  # no rule of it
+    assert kept[by] == pytest.approx(run.metrics[by], abs=1e-4)

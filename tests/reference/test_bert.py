@@ -25,7 +25,8 @@ from whet.text.encoding import Encoded
 from whet.text.rules import TextRules
 from whet.text.store import store_of
 from whet.training.events import Event, StepDone
-from whet.training.loop import Examples, NonFiniteLoss, accumulate, fit, plan, train_step
+from whet.training.gradient import Examples, accumulate
+from whet.training.loop import NonFiniteLoss, fit, plan, train_step
 from whet.training.state import TrainingState
 
 transformers = pytest.importorskip("transformers")

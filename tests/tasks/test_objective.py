@@ -18,7 +18,7 @@ from whet.errors import ConfigError
 from whet.tasks.classification import Classification
 from whet.tasks.objective import Objective, balanced, make_objective
 from whet.text.store import store_of
-from whet.training.loop import Examples, accumulate
+from whet.training.gradient import Examples, accumulate
 
 WEIGHTS = (0.5, 3.0, 1.25, 0.7, 2.0)
 LABELS = ("a", "b", "c", "d", "e")

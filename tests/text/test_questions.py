@@ -79,18 +79,3 @@ def test_every_token_of_the_context_is_in_a_window_with_its_characters(
     assert marks[:, END].max(initial=-1) <= len(context)
     lost = encoded.full_lengths - encoded.kept
     assert lost.tolist() == [max(n_question - max_length // 2, 0), 0]
-
-
-def test_a_loss_that_is_not_finite_names_its_question(tokeniser) -> None:
-    """Losses are of windows here, of which the second question has several."""
-    import torch
-
-    from whet.training.loop import _guilty
-
-    rows = [Question("?", "a"), Question("?", "a " * 90), Question("?", "b")]
-    store = store_of(rows, QuestionWindows(tokeniser, 40, 8)).ensure()
-    n_windows = store.n_windows.tolist()
-    assert n_windows[1] > 1
-    losses = torch.zeros(sum(n_windows))
-    losses[n_windows[0] + 1] = torch.nan
-    assert _guilty([losses], np.arange(3), store) == [1]

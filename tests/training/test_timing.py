@@ -29,7 +29,7 @@ def run(
     progress = Progress(warmup_then_linear(len(pace), 0.1))
     clock.now += 5.0  # reading
     time_limit = TimeLimit(limit, began, per_epoch, evaluation)
-    time_limit.fit(progress, Costs(guess, evaluation), 0.1)
+    time_limit.fit(progress, Costs(guess, evaluation), lambda n: warmup_then_linear(n, 0.1))
     time_limit.check(progress)
     while progress.step < progress.schedule.n_steps:
         clock.now += pace[progress.step]

@@ -12,9 +12,10 @@ from whet.config import SETTINGS, TrainConfig, make_config, parse_settings
 from whet.encoder.network import EncoderSpec
 from whet.errors import ConfigError
 from whet.training.events import Evaluated, Note, StepDone, TrainingDone, TrainingStarted
+from whet.training.groups import grouped, places_of
 from whet.training.listeners import LiveProgress, MetricsLog, PlainProgress, clock
 from whet.training.loop import planned_epochs
-from whet.training.optimizer import parameter_groups, warmup_then_linear
+from whet.training.optimizer import make_schedule, warmup_then_linear
 
 SPEC = EncoderSpec(101, 31, 2, 22, 3, 2, 29, "gelu", 1e-12, 0.1, 0.02)
 METRICS = {"n": 7, "accuracy": 0.5, "macro_f1": 0.4, "mcc": 0.1, "nll": 0.7, "confusion": [[1]]}
@@ -36,6 +37,46 @@ def test_rates_are_those_of_transformers(n_steps: int, warmup: float) -> None:
         theirs.step()
 
 
+@pytest.mark.parametrize(("n_steps", "warmup"), [(1, 0.1), (7, 0.0), (50, 0.1), (33, 0.27)])
+@pytest.mark.parametrize("shape", ["cosine", "constant"])
+def test_other_shapes_are_those_of_transformers(shape: str, n_steps: int, warmup: float) -> None:
+    import math
+
+    transformers = pytest.importorskip("transformers")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    rising = math.ceil(warmup * n_steps)
+    if shape == "cosine":
+        theirs = transformers.get_cosine_schedule_with_warmup(optimizer, rising, n_steps)
+    else:
+        theirs = transformers.get_constant_schedule_with_warmup(optimizer, rising)
+    schedule = make_schedule(n_steps, make_config({"schedule": shape, "warmup": warmup}))
+    assert schedule.n_steps == n_steps
+    for step in range(n_steps):
+        assert schedule.share(step) == pytest.approx(theirs.get_last_lr()[0], abs=1e-15)
+        optimizer.step()
+        theirs.step()
+
+
+def test_slanted_triangles_are_those_of_ulmfit() -> None:
+    """Howard and Ruder 2018, equation 3, with their cut_frac = 0.1 and ratio = 32."""
+    schedule = make_schedule(200, make_config({"schedule": "slanted", "warmup": 0.1}))
+    for step in range(200):
+        cut = 20
+        p = step / cut if step < cut else 1 - (step - cut) / (cut * (1 / 0.1 - 1))
+        assert schedule.share(step) == pytest.approx((1 + p * 31) / 32, abs=1e-12)
+
+
+def test_stages_have_schedules_of_their_own() -> None:
+    config = make_config({"schedule_over": "stage", "schedule": "cosine"})
+    whole = make_schedule(100, config, [0, 40, 400])
+    parts = [make_schedule(n, make_config({"schedule": "cosine"})) for n in (40, 60)]
+    wanted = [part.share(step) for part in parts for step in range(part.n_steps)]
+    assert [whole.share(step) for step in range(100)] == pytest.approx(wanted, abs=1e-12)
+    cut = make_schedule(100, make_config({"schedule": "cosine"})).ending_at(80, 50)
+    assert cut.share(79) < cut.share(65) < cut.share(50)
+    assert make_schedule(100, make_config({"schedule": "cosine"})).share(49) == cut.share(49)
+
+
 def test_a_shortened_schedule_keeps_its_past_and_falls_in_a_line() -> None:
     whole = warmup_then_linear(100, 0.1)
     shorter = whole.ending_at(50, 40)
@@ -52,18 +93,17 @@ def test_a_shortened_schedule_keeps_its_past_and_falls_in_a_line() -> None:
 def test_groups_decay_what_trainer_decays_and_every_parameter_once() -> None:
     encoder = family_named("bert").encoder(SPEC, {})
     parameters = dict(encoder.named_parameters())
-    groups = parameter_groups(parameters, ["pooler.weight", "pooler.bias"], TrainConfig())
-    assert {group["name"]: (group["peak"], group["weight_decay"]) for group in groups} == {
-        "encoder": (5e-5, 0.01),
-        "encoder, no decay": (5e-5, 0.0),
-        "head": (1e-3, 0.01),
-        "head, no decay": (1e-3, 0.0),
+    places = places_of(encoder, parameters, ["pooler.weight", "pooler.bias"])
+    groups = grouped(places, SPEC.n_layers, TrainConfig())
+    assert {group.title: (group.rate, group.decay, group.first_epoch) for group in groups} == {
+        "encoder": (5e-5, 0.01, 1),
+        "encoder, no decay": (5e-5, 0.0, 1),
+        "head": (1e-3, 0.01, 1),
+        "head, no decay": (1e-3, 0.0, 1),
     }
-    names = {id(p): name for name, p in encoder.named_parameters()}
-    grouped = [names[id(p)] for group in groups for p in group["params"]]
-    assert sorted(grouped) == sorted(names.values())
-    undecayed = {names[id(p)] for g in groups if g["weight_decay"] == 0.0 for p in g["params"]}
-    assert undecayed == {name for name in names.values() if name.endswith("bias") or "norm" in name}
+    assert sorted(name for group in groups for name in group.names) == sorted(parameters)
+    undecayed = {name for group in groups if group.decay == 0.0 for name in group.names}
+    assert undecayed == {name for name in parameters if name.endswith("bias") or "norm" in name}
 
 
 @pytest.mark.parametrize(

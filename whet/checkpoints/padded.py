@@ -18,6 +18,7 @@ from whet.encoder.heads import Head, means
 from whet.encoder.network import AnyEncoder, EncoderOutput, EncoderSpec
 from whet.encoder.packing import PackedBatch
 from whet.encoder.padding import PaddedBatch, padded
+from whet.errors import ConfigError
 
 _SEEDS = 1 << 63
 
@@ -47,13 +48,26 @@ class PaddedEncoder(AnyEncoder):
     def sequence(self) -> list[nn.Module]:
         return layers_of(self.base)
 
+    @property
+    def lowest(self) -> list[nn.Module]:
+        return before_layers(self.base)
+
+    def recompute_layers(self) -> None:
+        base: Any = self.base
+        if not getattr(base, "supports_gradient_checkpointing", False):
+            raise ConfigError(
+                f"gradient_checkpointing=on: transformers' {type(base).__name__} cannot do it. Leave it out."
+            )
+        enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+
     def run(self, module: nn.Module, batch: PackedBatch) -> list[tuple[PaddedBatch, Any]]:
         """What a module gives that takes transformers' inputs, for each padded part of the pack.
 
         Dropout is torch's own. It is seeded by the pack, so that a step that is made again drops the same
         units; another cut of the step into packs, or another device, drops others."""
         found = []
-        with _seeded(batch, self.training):
+        with _seeded(batch, module.training):
             for part in padded(batch, self.padding.token_id, self.padding.most):
                 inputs = {"attention_mask": part.mask.long(), "token_type_ids": part.type_ids}
                 taken = {name: value for name, value in inputs.items() if name in self.padding.inputs}
@@ -147,6 +161,24 @@ def layers_of(base: nn.Module) -> list[nn.Module]:
     if len(beside) == 1:
         return beside[0]
     return [nn.ModuleList(parts) for parts in zip(*beside, strict=True)]
+
+
+def before_layers(base: nn.Module) -> list[nn.Module]:
+    """The modules of a base model that stand before its layers, on the way down to them; and those behind
+    that are named for positions, which speak to the layers."""
+    layers = {id(part) for layer in layers_of(base) for part in layer.modules()}
+    found: list[nn.Module] = []
+    place: nn.Module | None = base
+    while place is not None:
+        inner, is_before = None, True
+        for name, part in place.named_children():
+            if any(id(below) in layers for below in part.modules()):
+                inner = part if is_before and id(part) not in layers else inner
+                is_before = False
+            elif is_before or "position" in name or "rel_" in name or "relative" in name:
+                found.append(part)
+        place = inner if inner is not None and not isinstance(inner, nn.ModuleList) else None
+    return found
 
 
 @contextmanager

@@ -23,6 +23,9 @@ def command(
     transfer: Annotated[
         str | None, typer.Option(metavar="mnli", help="Start RTE, MRPC and STS-B from the model of MNLI.")
     ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A named set of settings: see whet recipes.")
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the rows. (default: 3, more on small data)")
     ] = None,
@@ -84,6 +87,7 @@ def command(
         model=model,
         seeds=seeds,
         transfer=transfer,
+        recipe=recipe,
         out=out,
         overwrite=overwrite,
         resume=resume,

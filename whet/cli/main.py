@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from whet.cli import check, compare, demo, evaluate, glue, models, predict, select, train
+from whet.cli import check, compare, demo, evaluate, glue, models, predict, recipes, select, train
 from whet.errors import UsageError, WhetError
 from whet.version import __version__
 
@@ -32,6 +32,7 @@ app.command("compare")(compare.command)
 app.command("select")(select.command)
 app.command("glue")(glue.command)
 app.command("models")(models.command)
+app.command("recipes")(recipes.command)
 
 
 def _version(wanted: bool) -> None:

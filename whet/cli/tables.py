@@ -13,7 +13,7 @@ from whet.comparison import NAMES, Comparison
 from whet.evaluation import Evaluation
 from whet.intervals import interval_text, with_interval
 from whet.tasks import TASKS, Task
-from whet.training.estimate import Estimate
+from whet.training.estimate import Estimate, GroupEstimate
 from whet.training.listeners import clock
 
 _WIDEST_CONFUSION = 12  # labels; with more, the commonest confusions are listed
@@ -52,11 +52,7 @@ def _chosen(choice: Mapping[str, Any]) -> str:
 def print_estimate(estimate: Estimate) -> None:
     """What a run would take."""
     out = console()
-    table = plain_table("parameters", "tensors", "values", "rate", "decay")
-    for group in estimate.groups:
-        rate, decay = f"{group.learning_rate:g}", f"{group.weight_decay:g}"
-        table.add_row(group.name, str(group.n_tensors), f"{group.n_parameters:,}", rate, decay)
-    out.print(table)
+    out.print(groups_table(estimate.groups))
     real, padded = estimate.tokens_per_epoch, estimate.padded_tokens_per_epoch
     saved = 1 - real / padded
     epochs = "1 epoch" if estimate.n_epochs == 1 else f"{estimate.n_epochs} epochs"
@@ -70,6 +66,17 @@ def print_estimate(estimate: Estimate) -> None:
     disk, peak = estimate.disk_bytes / 1e6, estimate.disk_peak_bytes / 1e6
     out.print(f"Disk:    {disk:,.0f} MB in the end, {peak:,.0f} MB while training")
     out.print("Nothing was trained or written.")
+
+
+def groups_table(groups: Sequence[GroupEstimate]) -> Table:
+    """What trains from which epoch on, how fast and with which decay."""
+    table = plain_table("parameters", "tensors", "values", "rate", "decay", "trained")
+    for group in groups:
+        cells = ["-", "-", "never"]
+        if group.first_epoch is not None:
+            cells = [f"{group.learning_rate:g}", f"{group.weight_decay:g}", f"from epoch {group.first_epoch}"]
+        table.add_row(group.name, str(group.n_tensors), f"{group.n_parameters:,}", *cells)
+    return table
 
 
 def print_evaluation(evaluation: Evaluation) -> None:

@@ -40,6 +40,9 @@ def command(
     seed: Annotated[
         int | None, typer.Option(help="Split, new weights, order and dropout. (default: 0)")
     ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A named set of settings: see whet recipes.")
+    ] = None,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Run folder. (default: runs/FILE)")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, which was stopped or died.")
@@ -126,6 +129,7 @@ def command(
         "model": model,
         "seeds": seeds,
         "folds": folds,
+        "recipe": recipe,
     }
     if dry_run:
         if resume:

@@ -27,6 +27,12 @@ class Head(nn.Module, ABC):
         for a head that reads tokens."""
         raise ValueError("a head for tokens reads no vector of a text")
 
+    def read(self, encoder: Any, batch: PackedBatch) -> Tensor:
+        """All that it takes from the encoder, in the caller's order: (n_sequences, hidden_size), or of a head
+        that reads tokens (n_reads, hidden_size). With it as the batch's `read`, `forward` runs no encoder.
+        Raises ValueError for a head that cannot be run by itself."""
+        raise ValueError("this head cannot be run without its encoder")
+
 
 @final
 class Transform(nn.Module):
@@ -102,8 +108,11 @@ class TextHead(Head):
 
     def vectors(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
         """What the classifier reads, (n_sequences, hidden_size), in the caller's order."""
-        pooled = self.pool(encoder, batch)
+        pooled = self.read(encoder, batch) if batch.read is None else batch.read
         return pooled if self.transform is None else self.transform(pooled, batch.dropout_keys[batch.starts])
+
+    def read(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
+        return self.pool(encoder, batch)
 
 
 @final
@@ -124,13 +133,16 @@ class TokenHead(Head):
         if batch.reads is None:
             raise ValueError("a head for tokens needs a pack that names the tokens to read")
         keys = batch.dropout_keys[batch.reads]
-        states = encoder(batch).tokens.index_select(0, batch.reads)
+        states = self.read(encoder, batch) if batch.read is None else batch.read
         if self.transform is not None:
             states = self.transform(states, keys)
         if self.dropout is not None:
             states = self.dropout(states, keys)
         logits: Tensor = self.classifier(states)
         return logits
+
+    def read(self, encoder: Encoder, batch: PackedBatch) -> Tensor:
+        return encoder(batch).tokens.index_select(0, batch.reads)  # type: ignore[no-any-return]
 
 
 def means(rows: Tensor, owners: Tensor) -> Tensor:

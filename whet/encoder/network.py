@@ -61,6 +61,15 @@ class AnyEncoder(nn.Module, ABC):
     def sequence(self) -> Sequence[nn.Module]:
         """The layers in the order in which they are run."""
 
+    @property
+    @abstractmethod
+    def lowest(self) -> Sequence[nn.Module]:
+        """What comes before the first layer, or speaks to all of them: embeddings and positions."""
+
+    @abstractmethod
+    def recompute_layers(self) -> None:
+        """While training, keep only what goes into each layer, and compute it again on the way back."""
+
     @abstractmethod
     def forward(self, batch: PackedBatch) -> EncoderOutput:
         """Hidden states of every token, and the pooled vector of every sequence."""
@@ -132,6 +141,27 @@ class Layer(nn.Module, ABC):
     def first_tokens(self, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
         """(n_tokens, hidden_size) -> (n_sequences, hidden_size): rows `batch.firsts` of `forward`, and no
         work on any other that is not needed for them."""
+
+
+RunLayer = Callable[[Layer, Tensor, PackedBatch, Any], Tensor]
+"""How a layer is run: what `Layer.forward` takes and gives."""
+
+
+def run_layer(layer: Layer, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+    """As it is."""
+    found: Tensor = layer(hidden, batch, places)
+    return found
+
+
+def recomputed_layer(layer: Layer, hidden: Tensor, batch: PackedBatch, places: Any) -> Tensor:
+    """Computed again on the way back (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+    Dropout is keyed, so the same units are dropped then."""
+    if not layer.training:
+        return run_layer(layer, hidden, batch, places)
+    from torch.utils.checkpoint import checkpoint  # only here, for opening a model should be quick
+
+    found: Tensor = checkpoint(layer, hidden, batch, places, use_reentrant=False, preserve_rng_state=False)
+    return found
 
 
 SITES = 2
@@ -215,6 +245,10 @@ class Encoder(AnyEncoder):
         self.order = tuple(range(len(layers)) if order is None else order)
         self.norm = norm
         self.pooler = pooler
+        self._run: RunLayer = run_layer
+
+    def recompute_layers(self) -> None:
+        self._run = recomputed_layer
 
     @property
     def sequence(self) -> list[Layer]:
@@ -222,10 +256,14 @@ class Encoder(AnyEncoder):
         run = [(depth, i, cast(Layer, self.layers[i])) for depth, i in enumerate(self.order)]
         return [layer if i == depth else AtDepth(layer, depth - i) for depth, i, layer in run]
 
+    @property
+    def lowest(self) -> list[nn.Module]:
+        return [self.embeddings] if self.positions is None else [self.embeddings, self.positions]
+
     def forward(self, batch: PackedBatch) -> EncoderOutput:
         hidden, places = self._begin(batch)
-        for layer in self.sequence:
-            hidden = layer(hidden, batch, places)
+        for layer in self.sequence[batch.depth :]:
+            hidden = self._run(layer, hidden, batch, places)
         hidden = hidden if self.norm is None else self.norm(hidden)
         pooled = None if self.pooler is None else self.pooler(hidden.index_select(0, batch.starts)).tanh()
         return EncoderOutput(hidden, pooled)
@@ -237,10 +275,13 @@ class Encoder(AnyEncoder):
         Nothing else is read of the last layer, so it is computed for the first tokens only: of a BERT
         layer's twelve matrix products of hidden_size x hidden_size a token, two are left for the others."""
         hidden, places = self._begin(batch)
-        *others, last = self.sequence
-        for layer in others:
-            hidden = layer(hidden, batch, places)
-        firsts = last.first_tokens(hidden, batch, places).index_select(0, batch.ranks)
+        layers = self.sequence[batch.depth :]
+        for layer in layers[:-1]:
+            hidden = self._run(layer, hidden, batch, places)
+        if layers:
+            firsts = layers[-1].first_tokens(hidden, batch, places).index_select(0, batch.ranks)
+        else:
+            firsts = hidden.index_select(0, batch.starts)
         return firsts if self.norm is None else self.norm(firsts)
 
     def pooled(self, batch: PackedBatch) -> Tensor:
@@ -252,6 +293,13 @@ class Encoder(AnyEncoder):
         return pooled
 
     def _begin(self, batch: PackedBatch) -> tuple[Tensor, Any]:
-        """The embeddings, and what the positions say of the pack."""
+        """What goes into the first layer that is to be run, and what the positions say of the pack."""
         places = None if self.positions is None else self.positions(batch)
-        return self.embeddings(batch), places
+        return self.embeddings(batch) if batch.hidden is None else batch.hidden, places
+
+    def hidden_below(self, batch: PackedBatch, depth: int) -> Tensor:
+        """What the lowest `depth` layers give, (n_tokens, hidden_size)."""
+        hidden, places = self._begin(batch)
+        for layer in self.sequence[:depth]:
+            hidden = layer(hidden, batch, places)
+        return hidden

@@ -41,6 +41,9 @@ class PackedBatch:
     runs: tuple[Run, ...]  # in pack order; ints, so reading them never waits for a device
     reads: Tensor | None = None  # (n_reads,) int64, tokens a head reads one by one, in the caller's order
     owners: Tensor | None = None  # (n_sequences,) int64, the text that the caller's i-th is a window of
+    hidden: Tensor | None = None  # (n_tokens, hidden_size) of the lowest `depth` layers, where it is known
+    depth: int = 0  # layers that need not be run
+    read: Tensor | None = None  # what the head reads of the encoder, see `Head.read`, where it is known
 
     @property
     def n_sequences(self) -> int:

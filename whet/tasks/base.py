@@ -203,6 +203,12 @@ class Task(ABC):
         -> (n_texts,), float32 or float64."""
 
     @abstractmethod
+    def disagreement(self, one: Tensor, other: Tensor, targets: Tensor) -> Tensor:
+        """How far two passes differ in what they say of each text, in nats, without regard to the truth:
+        arguments and result as of `losses`. Of probabilities it is half of the two divergences of Kullback
+        and Leibler together (Liang et al. 2021, "R-Drop")."""
+
+    @abstractmethod
     def weight(self, targets: Tensor) -> float:
         """What the sum of losses is divided by: targets (n_texts,) -> their total weight."""
 

@@ -21,7 +21,7 @@ from whet.metrics import classification_metrics
 from whet.selective import COVERAGES, label_set_figures, selective_figures
 from whet.tasks.base import Task
 from whet.tasks.decision import NO_ANSWER, Decision
-from whet.tasks.objective import PLAIN, Objective, make_objective
+from whet.tasks.objective import PLAIN, Objective, divergence, make_objective
 
 _SHOWN_LABELS = 8
 
@@ -161,6 +161,10 @@ class Classification(Task):
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See `Objective.losses`."""
         return self.objective.losses(logits, targets)
+
+    def disagreement(self, one: Tensor, other: Tensor, targets: Tensor) -> Tensor:
+        """See `divergence`."""
+        return divergence(one, other)
 
     def weight(self, targets: Tensor) -> float:
         """See `Objective.weight`."""

@@ -193,6 +193,11 @@ class Multilabel(Task):
         cells = F.binary_cross_entropy_with_logits(wide, targets.to(wide.dtype), reduction="none")
         return cells.mean(dim=1)
 
+    def disagreement(self, one: Tensor, other: Tensor, targets: Tensor) -> Tensor:
+        """A mean over the labels, each of which is a decision by itself."""
+        one, other = (part if part.dtype == torch.float64 else part.float() for part in (one, other))
+        return ((one.sigmoid() - other.sigmoid()) * (one - other)).mean(dim=1) / 2
+
     def weight(self, targets: Tensor) -> float:
         """The number of texts."""
         return float(len(targets))

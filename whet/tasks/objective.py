@@ -96,3 +96,11 @@ def _focus(log_chances: Tensor, gamma: float) -> Tensor:
     """(1 - p)^gamma of log p. Never 0^gamma, whose slope is infinite for a gamma below 1."""
     missing = -torch.expm1(log_chances)
     return missing.clamp_min(torch.finfo(missing.dtype).tiny) ** gamma
+
+
+def divergence(one: Tensor, other: Tensor) -> Tensor:
+    """Half of KL(p, q) + KL(q, p) of the softmax of two rows of logits, in nats: (n, n_labels) twice ->
+    (n,), float64 for float64, else float32."""
+    one, other = (part if part.dtype == torch.float64 else part.float() for part in (one, other))
+    p, q = one.log_softmax(dim=1), other.log_softmax(dim=1)
+    return ((p.exp() - q.exp()) * (p - q)).sum(dim=1) / 2

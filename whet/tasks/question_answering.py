@@ -167,14 +167,16 @@ class QuestionAnswering(Task):
         (n_windows,)."""
         wide = logits if logits.dtype == torch.float64 else logits.float()
         lengths = targets[:, 0]
-        owners = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
         firsts = lengths.cumsum(0) - lengths
-        highest = wide.new_full((len(lengths), 2), -math.inf).scatter_reduce(
-            0, owners[:, None].expand(-1, 2), wide.detach(), "amax"
-        )
-        sums = wide.new_zeros(len(lengths), 2).index_add(0, owners, (wide - highest[owners]).exp())
         right = torch.stack([wide[firsts + targets[:, 1], 0], wide[firsts + targets[:, 2], 1]], dim=1)
-        return (sums.log() + highest - right).mean(dim=1)
+        return (_log_sums(wide, lengths)[0] - right).mean(dim=1)
+
+    def disagreement(self, one: Tensor, other: Tensor, targets: Tensor) -> Tensor:
+        """Of the places in each window, a mean of first and last: (n_windows,)."""
+        one, other = (part if part.dtype == torch.float64 else part.float() for part in (one, other))
+        (sums, owners), (others, _) = (_log_sums(part, targets[:, 0]) for part in (one, other))
+        gaps = ((one - sums[owners]).exp() - (other - others[owners]).exp()) * (one - other)
+        return gaps.new_zeros(len(targets), 2).index_add(0, owners, gaps).mean(dim=1) / 2
 
     def weight(self, targets: Tensor) -> float:
         """The windows."""
@@ -305,3 +307,14 @@ class QuestionAnswering(Task):
                 f"max_answer must be at least 1, null_threshold finite: {max_answer}, {threshold}"
             )
         return cls(None if threshold is None else float(threshold), int(decision["n_rows"]), max_answer)
+
+
+def _log_sums(wide: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The logarithm of the sum of exponentials over each window's tokens, (n_windows, 2), and the window of
+    each token: wide (n_tokens, 2), lengths (n_windows,)."""
+    owners = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+    highest = wide.new_full((len(lengths), 2), -math.inf).scatter_reduce(
+        0, owners[:, None].expand(-1, 2), wide.detach(), "amax"
+    )
+    sums = wide.new_zeros(len(lengths), 2).index_add(0, owners, (wide - highest[owners]).exp())
+    return sums.log() + highest, owners

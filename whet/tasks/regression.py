@@ -101,6 +101,11 @@ class Regression(Task):
         wanted = (targets - self.scale.mean) / self.scale.deviation
         return (wide[:, 0] - wanted.to(wide.dtype)) ** 2
 
+    def disagreement(self, one: Tensor, other: Tensor, targets: Tensor) -> Tensor:
+        """The squared difference, as R-Drop has it for numbers."""
+        one, other = (part if part.dtype == torch.float64 else part.float() for part in (one, other))
+        return (one[:, 0] - other[:, 0]) ** 2
+
     def weight(self, targets: Tensor) -> float:
         """The number of texts."""
         return float(len(targets))

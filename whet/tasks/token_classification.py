@@ -29,7 +29,7 @@ from whet.errors import ConfigError, DataError
 from whet.examples import TagsPrediction
 from whet.intervals import loss_interval, wilson
 from whet.tasks.base import Task
-from whet.tasks.objective import PLAIN, Objective, make_objective
+from whet.tasks.objective import PLAIN, Objective, divergence, make_objective
 from whet.tasks.tagging import (
     SCHEME,
     end_to_end,
@@ -172,6 +172,10 @@ class TokenClassification(Task):
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See `Objective.losses`; a word is what a text is there."""
         return self.objective.losses(logits, targets)
+
+    def disagreement(self, one: Tensor, other: Tensor, targets: Tensor) -> Tensor:
+        """See `divergence`."""
+        return divergence(one, other)
 
     def weight(self, targets: Tensor) -> float:
         """The words, or their weights."""

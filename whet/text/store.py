@@ -64,7 +64,7 @@ class TokenStore:
         starts, lengths, n_windows = self._starts[texts], self.lengths[texts], None
         if self.n_windows is not None:
             n_windows = self.n_windows[texts]
-            lengths = self._windows[_ranges(self._first_windows[texts], n_windows)]
+            lengths = self._windows[ranges(self._first_windows[texts], n_windows)]
             starts = np.repeat(starts, n_windows) + _within(lengths, n_windows)
         spans = [slice(start, start + n) for start, n in zip(starts.tolist(), lengths.tolist(), strict=True)]
         ids, types, reads = self._tokens
@@ -131,7 +131,7 @@ class _Column:
         self.values = np.frombuffer(mapped, self.values.dtype)
 
 
-def _ranges(firsts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def ranges(firsts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """firsts[i], firsts[i] + 1 ... of counts[i] numbers, for each i: two (n,) -> (sum of counts,)."""
     ends = np.cumsum(counts)
     ranges: np.ndarray = np.repeat(firsts - (ends - counts), counts) + np.arange(counts.sum())

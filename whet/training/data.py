@@ -19,7 +19,7 @@ from whet.tasks import TASKS, Task
 from whet.text.rules import TextRules
 from whet.text.store import TokenStore
 from whet.text.tokens import Tokeniser
-from whet.training.loop import Examples
+from whet.training.gradient import Examples
 
 _FEW_ROWS = 30  # of dev: a standard error of 9 points and more at 50% accuracy
 

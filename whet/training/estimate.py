@@ -12,7 +12,9 @@ from whet.config import TrainConfig
 from whet.text.batches import plan_epoch
 from whet.training.events import Listener, Note
 from whet.training.folds import plan_folds
-from whet.training.loop import Examples, plan, steps_per_epoch, train_step
+from whet.training.gradient import Examples
+from whet.training.groups import beginnings
+from whet.training.loop import steps_per_epoch, train_step
 from whet.training.prepare import Request, prepare
 from whet.training.state import Progress, TrainingState
 from whet.training.timing import FINISHING, RESTING, TimeLimit, measure
@@ -24,14 +26,15 @@ _CHECKPOINTS = 3  # two that stand on the disk, and one that is being written
 
 @final
 @dataclass(frozen=True)
-class Group:
-    """Parameters that share a rate and a decay."""
+class GroupEstimate:
+    """Parameters that are treated alike."""
 
     name: str
     n_tensors: int
     n_parameters: int
     learning_rate: float  # at its peak
     weight_decay: float
+    first_epoch: int | None = 1  # in which they are trained; None: they never are
 
 
 @final
@@ -39,7 +42,7 @@ class Group:
 class Estimate:
     """What `--dry-run` says."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[GroupEstimate, ...]
     n_rows: int
     n_epochs: int
     n_steps: int
@@ -71,6 +74,7 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     loaded = time.monotonic() - request.began
     state = TrainingState(model, new, config, RESTING)
     first = np.arange(min(len(train.store), config.batch_size))
+    state.begin(beginnings(state.groups)[-1])  # the dearest steps
     state.take_in(train.store.sequences(np.flatnonzero(train.store.ensure(first).lengths)).ids)
     before = _peak_memory()
     costs = measure(state, train, dev, config, prepared.precision)
@@ -80,11 +84,13 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     trained = sum(parameter.nbytes for parameter in state.trained.values())
     activations = max(0, _peak_memory() - before - 3 * trained)  # beyond gradients and AdamW's two moments
     checkpoint = 2 * weights + 3 * trained  # the model and its kept epoch; the moments, and the used rows
-    progress = Progress(plan(len(train.store), config))
+    progress = Progress(prepared.plan(state.groups, config))
     per_epoch = steps_per_epoch(len(train.store), config)
     if config.time_limit is not None:
         now = time.monotonic() - loaded
-        TimeLimit(config.time_limit, now, per_epoch, costs.evaluation).fit(progress, costs, config.warmup)
+        TimeLimit(config.time_limit, now, per_epoch, costs.evaluation).fit(
+            progress, costs, lambda n: prepared.plan(state.groups, config, n)
+        )
     n_steps = progress.schedule.n_steps
     n_epochs = math.ceil(n_steps / per_epoch)
     one_run = n_steps * costs.step + (n_epochs + 1) * costs.evaluation + FINISHING
@@ -95,12 +101,13 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     tokens, padded = _tokens(train, config)
     return Estimate(
         groups=tuple(
-            Group(
-                group["name"],
-                len(group["params"]),
-                sum(sizes[name] for name in group["names"]),
-                group["peak"],
-                group["weight_decay"],
+            GroupEstimate(
+                group.title,
+                len(group.names),
+                sum(sizes[name] for name in group.names),
+                group.rate,
+                group.decay,
+                group.first_epoch,
             )
             for group in state.groups
         ),

@@ -15,6 +15,7 @@ from whet.model import TextModel
 from whet.predictor import Predictor
 from whet.runs import RunFolder
 from whet.training.data import examples
+from whet.training.lora import merge_lora
 from whet.training.prepare import Prepared
 from whet.training.state import TrainingState
 
@@ -25,6 +26,7 @@ def finish(
     """Score the kept epoch and write the model; -> what the manifest gains. No step can follow: the kept
     weights stand in the model from here on."""
     assert state.best is not None
+    merge_lora(state.model)
     state.model.load_state_dict(state.best)
     progress = state.progress
     results: dict[str, Any] = {

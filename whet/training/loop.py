@@ -2,36 +2,27 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from whet.config import TrainConfig
-from whet.encoder.device import computing
 from whet.errors import TrainingError
-from whet.model import TextModel
+from whet.features import Features
 from whet.predictor import Predictor
-from whet.text.batches import cut_by_tokens, plan_epoch
-from whet.text.store import TokenStore
-from whet.training.events import Evaluated, Listener, StepDone, TrainingDone, TrainingStarted
-from whet.training.optimizer import Schedule, warmup_then_linear
+from whet.text.batches import plan_epoch
+from whet.training.events import Evaluated, Listener, Note, StepDone, TrainingDone, TrainingStarted
+from whet.training.frozen import Once, computed_once
+from whet.training.gradient import Examples, accumulate, guilty
+from whet.training.optimizer import Schedule, make_schedule
 from whet.training.state import TrainingState
 
 _EPOCHS, _MOST_EPOCHS = 3, 10  # without a number from the user: the usual, and what min_steps can ask for
-
-
-@final
-@dataclass(frozen=True)
-class Examples:
-    """Tokenised texts with their targets."""
-
-    store: TokenStore
-    targets: np.ndarray  # (n_texts, ...) as the task reads them
 
 
 @final
@@ -57,10 +48,14 @@ def steps_per_epoch(n_texts: int, config: TrainConfig) -> int:
     return math.ceil(n_texts / config.batch_size)
 
 
-def plan(n_texts: int, config: TrainConfig) -> Schedule:
-    """Every step of the run, before a time limit cuts it."""
-    n_steps = planned_epochs(n_texts, config) * steps_per_epoch(n_texts, config)
-    return warmup_then_linear(n_steps, config.warmup)
+def plan(
+    n_texts: int, config: TrainConfig, stages: Sequence[int] = (1,), most_steps: float = math.inf
+) -> Schedule:
+    """Every step of the run; a time limit allows for most_steps. stages are the epochs in which one of
+    training begins, see `beginnings`."""
+    per_epoch = steps_per_epoch(n_texts, config)
+    n_steps = min(planned_epochs(n_texts, config) * per_epoch, most_steps)
+    return make_schedule(int(n_steps), config, [(epoch - 1) * per_epoch for epoch in stages])
 
 
 def fit(
@@ -86,16 +81,19 @@ def fit(
     n_epochs = math.ceil(n_steps / per_epoch)
     emit(TrainingStarted(n_steps, n_epochs, len(train.store), progress.step, progress.seconds))
     pause()
+    once: Once | None = None
     while progress.step < progress.schedule.n_steps or progress.epochs_done * per_epoch < progress.step:
         epoch = progress.epochs_done + 1
         done = progress.step - progress.epochs_done * per_epoch  # steps of this epoch, in an earlier sitting
+        if state.begin(epoch) or once is None:
+            once = computed_once(state, train, dev, epoch, n_epochs, config, precision, emit, pause)
         state.train()
         for texts in islice(plan_epoch(train.store, config.batch_size, config.seed, epoch), done, None):
             if progress.step >= progress.schedule.n_steps:
                 break
-            emit(train_step(state, train, texts, epoch, config, precision))
+            emit(train_step(state, train, texts, epoch, config, precision, once.train))
             pause()
-        evaluated = _evaluate(state, dev, epoch, config, precision, pause)
+        evaluated = _evaluate(state, dev, epoch, config, precision, emit, pause, once.dev)
         progress.epochs_done = epoch
         if evaluated is not None:
             emit(evaluated)
@@ -104,7 +102,13 @@ def fit(
 
 
 def train_step(
-    state: TrainingState, train: Examples, texts: np.ndarray, epoch: int, config: TrainConfig, precision: str
+    state: TrainingState,
+    train: Examples,
+    texts: np.ndarray,
+    epoch: int,
+    config: TrainConfig,
+    precision: str,
+    features: Features | None = None,
 ) -> StepDone:
     """One step: its gradient, clipped, and AdamW at the schedule's rate."""
     began = time.perf_counter()
@@ -113,16 +117,19 @@ def train_step(
     for group in state.optimizer.param_groups:
         group["lr"] = group["peak"] * share
     state.take_in(train.store.sequences(texts).ids)
-    losses = accumulate(state.model, train, texts, progress.step + 1, config, precision)
+    losses = accumulate(state.model, train, texts, progress.step + 1, config, precision, features)
     norm = _clip(state.trained.values(), config.clip_norm)
     total = torch.stack([loss.sum() for loss in losses]).sum()
     state.step(~(total + norm).isfinite())
     loss, gradient_norm = torch.stack([total, norm.to(total)]).tolist()  # all that waits for the device
     if not math.isfinite(loss + gradient_norm):
-        guilty = _guilty(state.model, train, texts, progress.step + 1, config, precision)
-        raise NonFiniteLoss(progress.step + 1, guilty)
+        bad = guilty(state.model, train, texts, progress.step + 1, config, precision, features)
+        raise NonFiniteLoss(progress.step + 1, bad)
     n_tokens = int(train.store.lengths[texts].sum())
     progress.step += 1
+    if state.average.is_due_after_step(progress.step):
+        state.write_back()
+        state.average.add(state.weights)
     progress.n_tokens += n_tokens
     progress.seconds += time.perf_counter() - began
     return StepDone(
@@ -144,77 +151,48 @@ def _evaluate(
     epoch: int,
     config: TrainConfig,
     precision: str,
+    emit: Listener,
     pause: Callable[[], None],
+    features: Features | None,
 ) -> Evaluated | None:
-    """Look at dev, and keep the weights where that is due."""
+    """Look at dev, and keep the weights where that is due, or their average where dev likes it better."""
     state.write_back()
     if dev is None:
         state.keep(epoch)
         return None
-    progress, model = state.progress, state.model
-    logits = Predictor(model, precision).logits(dev.store, pause)
-    metrics = model.task.scored_while_training(logits, dev.targets).metrics(logits, dev.targets)
-    score, noise = model.task.standing(metrics, model.task.chosen_by(config))
+    progress, task = state.progress, state.model.task
+    by = task.chosen_by(config)
+    metrics = _figures(state, dev, precision, pause, features)
+    score, noise = task.standing(metrics, by)
+    chosen: AbstractContextManager[None] = nullcontext()
+    if state.average.is_due_after_epoch():
+        state.average.add(state.weights)
+    if state.average.differs:
+        with state.average.standing_in(state.weights):
+            averaged = _figures(state, dev, precision, lambda: None, features)
+        if task.standing(averaged, by)[0] > score:
+            emit(Note(f"Epoch {epoch}: dev finds the average of the weights better (by {by}); it stands in."))
+            metrics, chosen = averaged, state.average.standing_in(state.weights)
+            score, noise = task.standing(metrics, by)
     is_kept = score >= progress.best_score - noise
     if is_kept:
-        state.keep(epoch)
+        with chosen:
+            state.keep(epoch)
     progress.best_score = max(progress.best_score, score)
-    headline = {model.task.figures[key]: metrics[key] for key in model.task.headlines}
+    headline = {task.figures[key]: metrics[key] for key in task.headlines}
     return Evaluated(progress.step, epoch, metrics, headline, is_kept, progress.seconds)
 
 
-def accumulate(
-    model: TextModel,
-    train: Examples,
-    texts: np.ndarray,
-    step: int,
-    config: TrainConfig,
+def _figures(
+    state: TrainingState,
+    dev: Examples,
     precision: str,
-) -> list[Tensor]:
-    """Add the gradient of one step's mean loss to the parameters, piece by piece; -> the losses that make it
-    up, of each piece in nats, whose sum is that mean.
-
-    Each piece's sum is divided by the weight of the whole step, so where the pieces are cut cannot matter."""
-    pieces = cut_by_tokens(texts, train.store.ensure(texts).lengths, config.tokens_per_pass)
-    targets = [model.task.tensor(train.targets[piece], train.store.marks(piece)) for piece in pieces]
-    weight = sum(map(model.task.weight, targets))
-    found = []
-    for piece, wanted in zip(pieces, targets, strict=True):
-        losses = _losses(model, train.store, piece, wanted, (config.seed, step), precision) / weight
-        losses.sum().backward()
-        found.append(losses.detach())
-    return found
-
-
-def _losses(
-    model: TextModel,
-    store: TokenStore,
-    texts: np.ndarray,
-    targets: Tensor,
-    dropout: tuple[int, int],
-    precision: str,
-) -> Tensor:
-    """Of some texts, in one pack: of each text, token that is read, or window, as the task has them."""
-    batch = model.batch(store, texts, precision, dropout)
-    with computing(precision, batch.token_ids.device):
-        logits = model.logits(batch)
-    return model.task.losses(logits, targets.to(logits.device))
-
-
-@torch.no_grad()
-def _guilty(
-    model: TextModel, train: Examples, texts: np.ndarray, step: int, config: TrainConfig, precision: str
-) -> list[int]:
-    """Those of a step's texts (n,) whose loss is not finite when they are alone, since in a pack NaN goes
-    through any mask; all of them where there is no such text."""
-    found = []
-    for text in np.sort(texts):
-        alone = np.array([text])
-        targets = model.task.tensor(train.targets[alone], train.store.marks(alone))
-        losses = _losses(model, train.store, alone, targets, (config.seed, step), precision)
-        if not losses.isfinite().all():
-            found.append(int(text))
-    return found or np.sort(texts).tolist()
+    pause: Callable[[], None],
+    features: Features | None,
+) -> dict[str, Any]:
+    """What dev says of the weights as they are."""
+    logits = Predictor(state.model, precision).logits(dev.store, pause, features)
+    return state.model.task.scored_while_training(logits, dev.targets).metrics(logits, dev.targets)
 
 
 def _clip(parameters: Iterable[Tensor], most: float) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from whet.data.table import one_or_several
 from whet.errors import RunError
 from whet.files import checksum
+from whet.recipes import DEFAULT
 from whet.runs import versions
 from whet.training.events import Listener, Note
 from whet.training.prepare import Prepared, Request
@@ -37,6 +38,7 @@ def describe(request: Request, prepared: Prepared) -> dict[str, Any]:
         },
         "data": {name: part.record() for name, part in parts.items() if part is not None},
         "dev_is_held_out": data.dev_is_held_out,
+        "recipe": request.recipe,
         "config": asdict(request.config) | {"max_length": prepared.rules.max_length},
         "seeds": request.seeds,
         "folds": request.folds,
@@ -62,6 +64,7 @@ def as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str, 
     """The request that the run was begun with; only data may be named anew, and its content is compared."""
     try:
         several = {"seeds": manifest.get("seeds", 1), "folds": manifest.get("folds")}
+        several["recipe"] = manifest.get("recipe", DEFAULT)
         begun = manifest["config"] | manifest["named"] | several | {"model": manifest["model"]}
         begun["label"] = one_or_several(begun["label"])
     except (KeyError, TypeError):
@@ -85,7 +88,9 @@ def as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str, 
         **{name: begun[name] for name in ("data", "dev", "test") if getattr(request.named, name) is None},
     )
     config = type(request.config)(**manifest["config"])
-    return replace(request, named=named, config=config, model=manifest["model"], **several)
+    return replace(
+        request, named=named, config=config, model=manifest["model"], recipe=begun["recipe"], **several
+    )
 
 
 def check_same_data(manifest: Mapping[str, Any], prepared: Prepared, path: Path) -> None:

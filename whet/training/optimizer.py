@@ -1,37 +1,30 @@
-"""Parameter groups, AdamW, and the learning rate as a pure function of the step."""
+"""AdamW over groups of parameters, and the learning rate as a pure function of the step."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
 from torch import nn
 
 from whet.config import TrainConfig
+from whet.training.groups import Group
+
+_RATIO = 32  # the peak over the lowest rate of slanted triangles (Howard and Ruder 2018)
 
 
-def parameter_groups(
-    parameters: Mapping[str, nn.Parameter], new: Iterable[str], config: TrainConfig
-) -> list[dict[str, Any]]:
-    """At most four groups: loaded or new, decayed or not; `name` says which, `peak` is the group's rate,
-    `names` are those of its parameters.
-
-    Biases and LayerNorm, which are the vectors of a network, are not decayed (Devlin et al. 2018)."""
-    made_new = set(new)
-    groups: dict[str, dict[str, Any]] = {}
-    for name, parameter in parameters.items():
-        is_new, decayed = name in made_new, parameter.ndim > 1
-        title = f"{'head' if is_new else 'encoder'}{'' if decayed else ', no decay'}"
-        peak = config.head_learning_rate if is_new else config.learning_rate
-        decay = config.weight_decay if decayed else 0.0
-        group = groups.setdefault(
-            title, {"name": title, "peak": peak, "lr": peak, "weight_decay": decay, "names": [], "params": []}
-        )
-        group["names"].append(name)
-        group["params"].append(parameter)
-    return list(groups.values())
+def parameter_group(group: Group, parameters: Sequence[nn.Parameter]) -> dict[str, Any]:
+    """A group as torch's optimisers take it: `peak` is its rate, `names` are those of its parameters."""
+    return {
+        "name": group.title,
+        "peak": group.rate,
+        "lr": group.rate,
+        "weight_decay": group.decay,
+        "names": list(group.names),
+        "params": list(parameters),
+    }
 
 
 def make_optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.AdamW:
@@ -41,12 +34,17 @@ def make_optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.o
     )
 
 
+Fall = Literal["line", "cosine"]
+
+
 @final
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate as a share of its peak: straight lines between points (step, share)."""
+    """The learning rate as a share of its peak: points (step, share), and straight lines between them, or
+    half a cosine wherever it falls, of which the points tell how far it has come."""
 
     points: tuple[tuple[float, float], ...]
+    fall: Fall = "line"
 
     @property
     def n_steps(self) -> int:
@@ -54,25 +52,66 @@ class Schedule:
 
     def share(self, step: int) -> float:
         """Of the peak rate, at step 0, 1, ..."""
-        steps, shares = zip(*self.points, strict=True)
-        return float(np.interp(step, steps, shares))
+        line = self._line(step)
+        if self.fall == "line":
+            return line
+        after = [i for i, (at, _) in enumerate(self.points) if at > step]
+        if after and self.points[after[0]][1] < self.points[after[0] - 1][1]:
+            return (1 - math.cos(math.pi * line)) / 2
+        return line
 
     def ending_at(self, n_steps: int, step: int) -> "Schedule":
         """The same up to `step`, and what lies ahead of it pressed together to end at n_steps; where that is
         `step`, the end."""
-        past = (*(point for point in self.points if point[0] < step), (float(step), self.share(step)))
+        past = (*(point for point in self.points if point[0] < step), (float(step), self._line(step)))
         if n_steps <= step:
-            return Schedule(past)
+            return Schedule(past, self.fall)
         narrower = (n_steps - step) / (self.n_steps - step)
         ahead = tuple((step + (at - step) * narrower, share) for at, share in self.points if at > step)
-        return Schedule((*past, *ahead))
+        return Schedule((*past, *ahead), self.fall)
+
+    def _line(self, step: int) -> float:
+        steps, shares = zip(*self.points, strict=True)
+        return float(np.interp(step, steps, shares))
 
 
 def warmup_then_linear(n_steps: int, warmup: float) -> Schedule:
     """Up from 0 over ceil(warmup * n_steps) steps, then down in a line to 0 at n_steps; as transformers'
     get_linear_schedule_with_warmup."""
+    return Schedule(_up_and(n_steps, warmup, 0.0))
+
+
+def make_schedule(n_steps: int, config: TrainConfig, starts: Sequence[int] = (0,)) -> Schedule:
+    """What the settings ask for: over the whole run, or from each of `starts`, the steps at which a stage of
+    training begins (the first is 0), to the next."""
+    begins = [start for start in starts if start < n_steps] if config.schedule_over == "stage" else [0]
+    points: list[tuple[float, float]] = []
+    for start, end in zip(begins, [*begins[1:], n_steps], strict=True):
+        shape = _SHAPES[config.schedule](end - start, config.warmup)
+        points += [(start + at, share) for at, share in shape]
+    return Schedule(tuple(points), "cosine" if config.schedule == "cosine" else "line")
+
+
+Points = tuple[tuple[float, float], ...]
+
+
+def _up_and(n_steps: int, warmup: float, last: float) -> Points:
+    """Up from 0 over the warm-up, then in a line to `last`."""
     rising = math.ceil(warmup * n_steps)
     if rising == 0:
-        return Schedule(((0, 1.0), (n_steps, 0.0)))
+        return ((0, 1.0), (n_steps, last))
     top = ((0, 0.0), (rising, 1.0))
-    return Schedule(top if rising == n_steps else (*top, (n_steps, 0.0)))
+    return top if rising == n_steps else (*top, (n_steps, last))
+
+
+def _slanted(n_steps: int, warmup: float) -> Points:
+    """Slanted triangular rates (Howard and Ruder 2018): the warm-up is their cut_frac."""
+    return tuple((at, (1 + share * (_RATIO - 1)) / _RATIO) for at, share in _up_and(n_steps, warmup, 0.0))
+
+
+_SHAPES: dict[str, Callable[[int, float], Points]] = {
+    "linear": lambda n_steps, warmup: _up_and(n_steps, warmup, 0.0),
+    "cosine": lambda n_steps, warmup: _up_and(n_steps, warmup, 0.0),
+    "constant": lambda n_steps, warmup: _up_and(n_steps, warmup, 1.0),
+    "slanted": _slanted,
+}

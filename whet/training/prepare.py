@@ -1,7 +1,8 @@
 """From a request to everything that training needs, in memory: no run folder yet, nothing written."""
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
@@ -15,12 +16,18 @@ from whet.encoder.device import resolve_device, resolve_precision
 from whet.encoder.memory import keep_freed_memory
 from whet.errors import CheckpointError, ConfigError
 from whet.model import TextModel, layout_of, start_model
+from whet.recipes import DEFAULT
 from whet.tasks import Task
 from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
 from whet.training.check import warn_before_training
 from whet.training.data import Named, TrainingData, examples, read_training_data
-from whet.training.loop import Examples
+from whet.training.gradient import Examples
+from whet.training.groups import Group, beginnings
+from whet.training.loop import plan, planned_epochs
+from whet.training.optimizer import Schedule
+from whet.training.outfit import outfit
+from whet.training.state import groups_of
 
 _SAMPLE = 5000  # texts that are looked at to say how many will be cut
 
@@ -39,6 +46,7 @@ class Request:
     overwrite: bool = False
     seeds: int = 1  # runs, from config.seed on
     folds: int | None = None  # of a cross-validation
+    recipe: str = DEFAULT  # whose settings are in the config already, under those that the user gave
     began: float = field(default_factory=time.monotonic)  # for the time limit
 
 
@@ -72,7 +80,23 @@ class Prepared:
         for note in start.notes:
             say(note)
         model = start.model.to(self.device)
-        return model.double() if self.precision == "float64" else model, start.new
+        model = model.double() if self.precision == "float64" else model
+        outfit(model, config)
+        self.plan(groups_of(model, start.new, config), config)  # raises now, not once the run folder is there
+        return model, start.new
+
+    def plan(self, groups: Sequence[Group], config: TrainConfig, most_steps: float = math.inf) -> Schedule:
+        """Every step of the run. Raises ConfigError where it ends before something of these groups is
+        trained."""
+        n_texts, stages = len(self.train.store), beginnings(groups)
+        epochs = planned_epochs(n_texts, config)
+        if stages[-1] > epochs:
+            raise ConfigError(
+                f"unfreeze_at={config.unfreeze_at}, unfreeze_groups={config.unfreeze_groups}: the last group "
+                f"is unfrozen for epoch {stages[-1]}, and there are {epochs}. Train longer (--epochs "
+                f"{stages[-1]}), or unfreeze earlier."
+            )
+        return plan(n_texts, config, stages, most_steps)
 
     def on(self, data: TrainingData, config: TrainConfig) -> "Prepared":
         """The same with other rows of the same columns and labels."""
@@ -93,6 +117,11 @@ def prepare(request: Request, say: Say) -> Prepared:
         raise ConfigError(
             f"threshold={config.threshold}: thresholds are fitted on dev rows, and there are none. Name a "
             "dev file, or let dev_fraction hold some out."
+        )
+    if data.dev is None and config.averaging != "none":
+        raise ConfigError(
+            f"averaging={config.averaging}: an average is kept only where dev likes it better, and there "
+            "are no dev rows. Name a dev file, or let dev_fraction hold some out."
         )
     warn_before_training(data, request.named, config, say)
     location = locate(request.model)

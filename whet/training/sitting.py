@@ -16,11 +16,12 @@ from whet.runs import RunFolder
 from whet.training.doctor import Collapsed, Doctor
 from whet.training.events import Event, Listener, Note
 from whet.training.finish import finish
+from whet.training.groups import beginnings
 from whet.training.listeners import MetricsLog, RunLog, clock
-from whet.training.loop import NonFiniteLoss, fit, plan, steps_per_epoch
+from whet.training.loop import NonFiniteLoss, fit, steps_per_epoch
 from whet.training.prepare import Prepared, Request
 from whet.training.resume import Checkpoints
-from whet.training.state import TrainingState
+from whet.training.state import TrainingState, groups_of
 from whet.training.stopping import Interruptions
 from whet.training.timing import RESTING, TimeLimit, measure
 
@@ -79,7 +80,8 @@ class Sitting:
 
     def _state(self, start: Start) -> TrainingState:
         model, new = start
-        return TrainingState(model, new, self._config, plan(len(self._prepared.train.store), self._config))
+        schedule = self._prepared.plan(groups_of(model, new, self._config), self._config)
+        return TrainingState(model, new, self._config, schedule)
 
     def _go(self, state: TrainingState) -> None:
         """Train to the end, and write the results."""
@@ -216,10 +218,11 @@ class Sitting:
         if state.progress.step > 0:
             return TimeLimit(config.time_limit, began, per_epoch)
         trial = TrainingState(state.model, state.new, config, RESTING)
+        trial.begin(beginnings(trial.groups)[-1])  # the dearest steps
         costs = measure(trial, train, dev, config, precision)
         limit = TimeLimit(config.time_limit, began, per_epoch, costs.evaluation)
         wanted = state.progress.schedule.n_steps
-        limit.fit(state.progress, costs, config.warmup)
+        limit.fit(state.progress, costs, lambda n: self._prepared.plan(state.groups, config, n))
         fitting = state.progress.schedule.n_steps
         if fitting == 1 < wanted:
             self._say("There is no time for more than one step, which teaches nothing; raise the limit.")

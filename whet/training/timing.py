@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import final
@@ -13,8 +14,9 @@ from whet.config import TrainConfig
 from whet.encoder.device import computing
 from whet.text.batches import plan_epoch
 from whet.training.events import Replanned
-from whet.training.loop import Examples, train_step
-from whet.training.optimizer import Schedule, warmup_then_linear
+from whet.training.gradient import Examples
+from whet.training.loop import train_step
+from whet.training.optimizer import Schedule
 from whet.training.state import Progress, TrainingState
 
 _WINDOW = 16  # steps that the timed ones are chosen from
@@ -42,7 +44,7 @@ def measure(
     state: TrainingState, train: Examples, dev: Examples | None, config: TrainConfig, precision: str
 ) -> Costs:
     """Time a few steps and a look at some texts. The state is at rest (`RESTING`) and is used up: its
-    optimiser has seen these steps.
+    optimiser has seen these steps. What it trains is what its epoch trains.
 
     Steps of the first window are taken at even distances of their length, the longest once more before
     them, and a line of seconds over tokens is read at the mean number of tokens."""
@@ -99,11 +101,12 @@ class TimeLimit:
         self._n_watched = 0  # steps
         self._last: tuple[int, int, float] | None = None  # step, epochs evaluated, when
 
-    def fit(self, progress: Progress, costs: Costs, warmup: float) -> None:
-        """Plan as many of the steps as there is time for, at least one."""
+    def fit(self, progress: Progress, costs: Costs, planned: Callable[[int], Schedule]) -> None:
+        """Plan as many of the steps as there is time for, at least one; `planned` is the schedule of a number
+        of steps."""
         n_steps = self._affordable(costs.step, _FITTED, 0, progress.schedule.n_steps)
         if n_steps < progress.schedule.n_steps:
-            progress.schedule = warmup_then_linear(n_steps, warmup)
+            progress.schedule = planned(n_steps)
 
     def check(self, progress: Progress) -> Replanned | None:
         """Look at the clock after a step or an evaluation; shorten a schedule that would take too long."""

@@ -25,7 +25,7 @@ class UsedRows:
     the steps taken."""
 
     def __init__(self, words: Words) -> None:
-        self._words, self._table = words, words.table.weight
+        self._table = words.table.weight
         self._table.requires_grad_(False)
         self.rows = nn.Parameter(self._table.detach()[:0].clone())  # (n_used, width)
         self._room = {name: self.rows.detach() for name in ("rows", *_MOMENTS)}
@@ -33,11 +33,7 @@ class UsedRows:
         self._ids = np.zeros(0, np.int64)  # (n_used,) the row of the table that each one is
         self._places = torch.full((len(self._table),), -1, device=self._table.device)
         self._decay = torch.ones((), dtype=torch.float64, device=self._table.device)  # of the unused rows
-        self.stand()
-
-    def stand(self) -> None:
-        """Stand for the table, in place of another of whom that is over."""
-        self._words.trained = self
+        words.trained = self
 
     def __call__(self, token_ids: Tensor) -> Tensor:
         """(n_tokens,) int64, all of them taken in -> (n_tokens, width)."""

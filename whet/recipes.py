@@ -1,0 +1,134 @@
+"""Named ways of training. A recipe is a set of settings and nothing else: whatever it does, `--set` can do,
+and what the user sets wins over the recipe.
+
+`measured` says at what time and scores, and on what, a recipe was measured.
+"""
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from whet.errors import ConfigError, nearest
+
+DEFAULT = "default"
+NOT_MEASURED = "not measured"
+
+
+@final
+@dataclass(frozen=True)
+class Recipe:
+    """Settings under a name."""
+
+    name: str
+    purpose: str  # what it is for, one sentence
+    source: str  # who found it, and what is ours
+    settings: Mapping[str, Any]  # fields of TrainConfig; all others keep their defaults
+    measured: str = NOT_MEASURED
+
+
+_ALL = (
+    Recipe(
+        DEFAULT,
+        "what `whet train` does without a recipe: every layer from the first step, the new head faster",
+        "AdamW with bias correction, 10% warm-up, a line to 0 and clipping (Mosbach et al. 2021); a head "
+        "rate of its own and at least 300 steps are ours",
+        {},
+    ),
+    Recipe(
+        "small-data",
+        "a few hundred rows: more passes, two dropout masks that must agree, averaged weights where dev "
+        "likes them",
+        "more steps: Zhang et al. 2021, Mosbach et al. 2021; R-Drop: Liang et al. 2021; put together here",
+        {"epochs": 10, "r_drop": 1.0, "averaging": "ema"},
+    ),
+    Recipe(
+        "fast",
+        "a first good model soon: a linear probe on vectors that are computed once, then two epochs of all",
+        "linear probe, then fine-tuning (Kumar et al. 2022); the numbers of epochs are ours",
+        {
+            "frozen": "encoder",
+            "unfreeze_at": 5,
+            "epochs": 7,
+            "schedule_over": "stage",
+        },
+    ),
+    Recipe(
+        "head-then-all",
+        "the common practice: the new head on the frozen encoder first, then all layers",
+        "Howard and Gugger 2020 (fastai's fine_tune: one epoch frozen); each stage has its own warm-up and "
+        "fall",
+        {"frozen": "encoder", "unfreeze_at": 1, "epochs": 4, "schedule_over": "stage"},
+    ),
+    Recipe(
+        "gradual",
+        "unfreezing from the top, group by group, lower layers slower",
+        "ULMFiT (Howard and Ruder 2018): gradual unfreezing, slanted triangular rates, discriminative rates "
+        "(2.6 a group of theirs; 0.8 a layer, as ELECTRA, is ours)",
+        {
+            "frozen": "encoder",
+            "unfreeze_at": 1,
+            "unfreeze_groups": 3,
+            "epochs": 6,
+            "schedule": "slanted",
+            "layer_decay": 0.8,
+        },
+    ),
+    Recipe(
+        "head-only",
+        "a classifier on a frozen encoder in seconds after one pass: a yardstick, or very few rows",
+        "linear probing (Alain and Bengio 2016); the number of epochs is ours",
+        {"frozen": "encoder", "epochs": 20},
+    ),
+    Recipe(
+        "bert-2018",
+        "what BERT's authors did, to compare with: one rate for encoder and head",
+        "Devlin et al. 2018 and their run_classifier.py: 3 epochs of 32 texts at 2e-5, 10% warm-up; their "
+        "AdamW lacks the bias correction that ours has",
+        {
+            "epochs": 3,
+            "batch_size": 32,
+            "learning_rate": 2e-5,
+            "head_learning_rate": 2e-5,
+            "warmup": 0.1,
+            "adam_epsilon": 1e-6,
+        },
+    ),
+    Recipe(
+        "long-stable",
+        "the stable baseline for small data: low rate, 20 epochs",
+        "Mosbach et al. 2021: 20 epochs of 16 texts at 2e-5, 10% warm-up, bias correction",
+        {
+            "epochs": 20,
+            "batch_size": 16,
+            "learning_rate": 2e-5,
+            "head_learning_rate": 2e-5,
+            "warmup": 0.1,
+            "adam_epsilon": 1e-6,
+        },
+    ),
+    Recipe(
+        "lora",
+        "training a hundredth of the weights: less memory for the optimiser, more epochs",
+        "LoRA (Hu et al. 2021), rank 8 and rate 5e-4 as theirs on GLUE, here beside every linear layer; the "
+        "number of epochs is ours",
+        {"lora_rank": 8, "learning_rate": 5e-4, "epochs": 10, "warmup": 0.06},
+    ),
+)
+
+RECIPES: Mapping[str, Recipe] = types.MappingProxyType({recipe.name: recipe for recipe in _ALL})
+
+
+def find_recipe(name: str) -> Recipe:
+    """Raises ConfigError, with the nearest name and all others."""
+    if name not in RECIPES:
+        raise ConfigError(
+            f"recipe={name}: there is none of that name.{nearest(name, RECIPES)} There are: "
+            f"{', '.join(RECIPES)}. (whet recipes)"
+        )
+    return RECIPES[name]
+
+
+def with_recipe(name: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe's settings, and over them those that were given; None is no recipe. Raises ConfigError."""
+    return {**({} if name is None else find_recipe(name).settings), **settings}
