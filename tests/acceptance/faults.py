@@ -104,12 +104,12 @@ def _plant(case: dict[str, Any]) -> None:
         moment("step")
         return found
 
-    def look(predictor: Any, store: Any, between: Any = lambda: None) -> Any:
+    def look(predictor: Any, store: Any, between: Any = lambda: None, features: Any = None) -> Any:
         def both() -> None:
             moment("evaluate")
             between()
 
-        return logits(predictor, store, both)
+        return logits(predictor, store, both, features)
 
     def loading(*given: Any) -> Any:
         moment("load")

@@ -191,10 +191,10 @@ def test_a_fold_that_fails_is_told_and_its_rows_are_left_out(train, reviews, mon
     real = loop.accumulate
     broken_texts = {0}
 
-    def broken(model: Any, examples: Any, texts: Any, step: int, config: Any, precision: str) -> float:
+    def broken(model: Any, examples: Any, texts: Any, step: int, config: Any, *others: Any) -> float:
         if len(examples.store) in broken_texts:
             raise loop.NonFiniteLoss(step, [0])
-        return real(model, examples, texts, step, config, precision)
+        return real(model, examples, texts, step, config, *others)
 
     train(reviews, "--folds", "5", out="whole").ok()
     sizes = [manifest_of(f"whole/folds/{fold}")["data"]["train"]["rows"] for fold in range(1, 6)]

@@ -101,10 +101,10 @@ def test_a_seed_that_fails_is_told_and_the_others_go_on(train, reviews, monkeypa
 
     real = loop.accumulate
 
-    def broken(model: Any, examples: Any, texts: Any, step: int, config: Any, precision: str) -> float:
+    def broken(model: Any, examples: Any, texts: Any, step: int, config: Any, *others: Any) -> float:
         if config.seed in broken_seeds:
             raise loop.NonFiniteLoss(step, [0])
-        return real(model, examples, texts, step, config, precision)
+        return real(model, examples, texts, step, config, *others)
 
     broken_seeds = {6}
     monkeypatch.setattr(loop, "accumulate", broken)

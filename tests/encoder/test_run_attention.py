@@ -89,3 +89,17 @@ def test_a_text_among_others_is_as_alone() -> None:
     for i, (length, part) in enumerate(zip(lengths, batch.unpack(qkv), strict=True)):
         alone = FastAttention()(part, pack_of([length]))
         assert torch.allclose(alone, together[i], rtol=0, atol=1e-13)
+
+
+def test_what_evaluation_has_laid_out_serves_training() -> None:
+    """Proof that it can fail: a layout made in inference mode cannot be saved for the way back."""
+    lengths = [2, 3, 5, 8, 13, 21, 34, 55, 89]
+    batch = pack_of(lengths)
+    qkv = torch.randn(batch.n_tokens, 3, HEADS, WIDTH, requires_grad=True)
+    q = qkv[: batch.n_sequences, 0]
+    with torch.inference_mode():
+        FastAttention()(qkv, batch)
+        FastAttention().first_tokens(q, qkv[:, 1:], batch)
+    values = FastAttention()(qkv, batch).sum() + FastAttention().first_tokens(q, qkv[:, 1:], batch).sum()
+    values.backward()
+    assert qkv.grad is not None

@@ -113,13 +113,19 @@ def test_characters_of_tokens_are_in_order_without_blanks_and_rebuild_the_words(
 
 def is_told(kind: str, tokeniser: Tokeniser, text: str, words: list[tuple[int, int]]) -> bool:
     """Whether the borders of words can be told from tokens: not where a word is dropped altogether, or begins
-    with a mark, which may be dropped with the blank that it stands on; and not where a blank is none to the
-    tokeniser (BERT joins what a control character parts)."""
+    with a mark, which may be dropped with the blank that it stands on, or begins or ends with a format
+    character, which may be dropped alone; and not where a blank is none to the tokeniser (BERT joins what a
+    control character parts)."""
     if kind in BYTE_LEVEL:
         return True
     joined = {"\x01", "\u00a0", "\u3000"} if kind.startswith("deberta") else {"\x01"}
     own = [text[start:end] for start, end in words]
-    return joined.isdisjoint(text) and all(plain(kind, tokeniser, one) and not is_mark(one[0]) for one in own)
+    ends = {end for one in own for end in (one[0], one[-1])}
+    return (
+        joined.isdisjoint(text)
+        and all(plain(kind, tokeniser, one) and not is_mark(one[0]) for one in own)
+        and not any(unicodedata.category(end) == "Cf" for end in ends)
+    )
 
 
 def is_mark(character: str) -> bool:
@@ -216,6 +222,8 @@ def test_an_answer_of_whole_words_is_found_back(
 @given(TEXTS, st.integers(0, 40), st.integers(1, 12))
 @example("東京", 0, 1)  # two tokens of three bytes each, or three of which one has bytes of both
 @example("👩‍👩‍👧", 2, 1)
+@example("a \u200d a", 1, 4)
+@example("a \u200d a", 0, 3)
 @FEW
 def test_any_answer_is_in_its_tokens_and_exact_where_they_allow_it(
     kind, tokeniser, text, start, size

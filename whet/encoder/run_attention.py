@@ -97,7 +97,8 @@ def _bucket(runs: Sequence[Run], width: int) -> Bucket:
     tokens[places] = np.arange(n_tokens)
     owners.flat[places] = np.repeat(np.arange(len(lengths)), lengths)
     hidden = np.where(owners[:, :, None] == owners[:, None, :], 0, -np.inf).astype(np.float32)
-    layout = Layout(*map(torch.from_numpy, (tokens, places, hidden[:, None])))
+    with torch.inference_mode(False):  # a bucket that was first asked for in evaluation serves training too
+        layout = Layout(*map(torch.from_numpy, (tokens, places, hidden[:, None])))
     return Bucket(n_tokens, Run(n_rows, width), layout)
 
 

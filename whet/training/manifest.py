@@ -63,9 +63,13 @@ def _path(data: Any) -> str | None:
 def as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str, Any], path: Path) -> Request:
     """The request that the run was begun with; only data may be named anew, and its content is compared."""
     try:
-        several = {"seeds": manifest.get("seeds", 1), "folds": manifest.get("folds")}
-        several["recipe"] = manifest.get("recipe", DEFAULT)
-        begun = manifest["config"] | manifest["named"] | several | {"model": manifest["model"]}
+        asked = {
+            "seeds": manifest.get("seeds", 1),
+            "folds": manifest.get("folds"),
+            "recipe": manifest.get("recipe", DEFAULT),
+            "model": manifest["model"],
+        }
+        begun = manifest["config"] | manifest["named"] | asked
         begun["label"] = one_or_several(begun["label"])
     except (KeyError, TypeError):
         raise RunError(f"{path / 'run.json'} is no manifest of a run that can be gone on with.") from None
@@ -88,9 +92,7 @@ def as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str, 
         **{name: begun[name] for name in ("data", "dev", "test") if getattr(request.named, name) is None},
     )
     config = type(request.config)(**manifest["config"])
-    return replace(
-        request, named=named, config=config, model=manifest["model"], recipe=begun["recipe"], **several
-    )
+    return replace(request, named=named, config=config, **asked)
 
 
 def check_same_data(manifest: Mapping[str, Any], prepared: Prepared, path: Path) -> None:
