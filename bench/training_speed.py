@@ -1,9 +1,9 @@
 """Real tokens a second of training, beside transformers' Trainer; and the share of the matrix rate.
 
     python bench/versus_trainer.py convert ../shared/data build/bench                              once
-    python bench/training_speed.py build/bench --sets sst2 mrpc [--rounds 7] [--seconds 20]
-    python bench/training_speed.py build/bench --sets squad --squad TRAIN.json --length 180
-    python bench/training_speed.py build/bench --sets sst2 squad --squad FILE --shape base --device cuda
+    python -m bench.training_speed build/bench --sets sst2 mrpc [--rounds 7] [--seconds 20]
+    python -m bench.training_speed build/bench --sets squad --squad TRAIN.json --length 180
+    python -m bench.training_speed build/bench --sets sst2 squad --squad FILE --shape base --device cuda
 
 Sides are whet, whet-float32, trainer (as it comes: float32, random batches, padded to their longest text),
 trainer-bf16, trainer-group (length groups) and trainer-bf16-group. SQuAD's Trainer is run_qa's: batches of
@@ -20,13 +20,12 @@ import argparse
 import contextlib
 import csv
 import json
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from bench.alternating import alternate, child, head, line, median, ratios
 
 SHAPES = {"mini-shape": (384, 6, 12), "base": (768, 12, 12), "large": (1024, 24, 16)}  # width, layers, heads
 SIDES = ["whet", "whet-float32", "trainer", "trainer-bf16-group"]
@@ -211,40 +210,18 @@ def one(asked: argparse.Namespace) -> dict[str, Any]:
     return {"set": name, "side": side, "tokens_per_s": round(rate), "matrix_share": round(share, 3)}
 
 
-def alternate(asked: argparse.Namespace, name: str) -> None:
+def compare(asked: argparse.Namespace, name: str) -> None:
     """All sides after another, several times; medians, and the ratios of neighbours."""
-    found: dict[str, list[dict[str, Any]]] = {side: [] for side in asked.sides}
-    for _ in range(asked.rounds):
-        for side in asked.sides:
-            command = [sys.executable, "-m", "bench.training_speed", str(asked.work), "--one"]
-            command += ["--sets", name, "--sides", side, "--seconds", str(asked.seconds)]
-            command += [
-                "--tokeniser",
-                asked.tokeniser,
-                "--shape",
-                asked.shape,
-                "--device",
-                asked.device,
-                "--length",
-                str(asked.length),
-            ]
-            command += [] if asked.squad is None else ["--squad", str(asked.squad)]
-            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            found[side].append(json.loads(printed.splitlines()[-1]))
-            print(printed.splitlines()[-1], flush=True)
-    print(
-        f"\n| {name}, {asked.shape} | real tokens/s, median | share of the matrix rate | whet / it | range |"
-    )
-    print("| --- | --- | --- | --- | --- |")
+    options: list[object] = [asked.work, "--one", "--sets", name, "--seconds", asked.seconds]
+    options += ["--tokeniser", asked.tokeniser, "--shape", asked.shape]
+    options += ["--device", asked.device, "--length", asked.length]
+    options += [] if asked.squad is None else ["--squad", asked.squad]
+    found = alternate(asked.sides, asked.rounds, lambda side: child(__file__, *options, "--sides", side))
+    first = asked.sides[0]
+    head(f"{name}, {asked.shape}", "real tokens/s, median", "share of the matrix rate", f"{first} / it")
     for side, rows in found.items():
-        rates, shares = ([row[key] for row in rows] for key in ("tokens_per_s", "matrix_share"))
-        first = [row["tokens_per_s"] for row in found[asked.sides[0]]]
-        ratios = [a / b for a, b in zip(first, rates, strict=True)]
-        print(
-            f"| {side} | {statistics.median(rates):,.0f} | {statistics.median(shares):.0%} | "
-            f"{statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f} |"
-        )
-    print(flush=True)
+        rate, share = median(rows, "tokens_per_s"), median(rows, "matrix_share")
+        line(side, f"{rate:,.0f}", f"{share:.0%}", ratios(found[first], rows, "tokens_per_s"))
 
 
 def main() -> None:
@@ -265,7 +242,7 @@ def main() -> None:
         print(json.dumps(one(asked)))
         return
     for name in asked.sets:
-        alternate(asked, name)
+        compare(asked, name)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ class TrainConfig:
     )
     lora_alpha: float = _setting(16.0, "LoRA's products are scaled by lora_alpha / lora_rank", 0.0, 1024.0)
     gradient_checkpointing: Switch = _setting(
-        "off", "on: layers are computed again on the way back: less memory, a third more time"
+        "off", "on: layers are computed again on the way back: less memory, more time"
     )
     feature_cache: float = _setting(
         2.0,

@@ -3,8 +3,7 @@
 A row that no training text has used has no gradient and no moments: dense AdamW does nothing to it but decay,
 a factor 1 - rate * decay a step (Loshchilov and Hutter 2017). So those factors are multiplied up and given to
 a row when it is first used, or when the table is looked at; the used rows are a parameter of their own. The
-results are dense AdamW's, but for rounding, at the cost of the rows that are used: of BERT's 30,522 a few
-thousand, of a multilingual model's 250,000 perhaps a tenth.
+results are dense AdamW's, but for rounding, at the cost of the rows that are used.
 """
 
 from typing import Any, final
