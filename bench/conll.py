@@ -2,7 +2,7 @@
 
     python bench/conll.py whet ../shared/data/conll2003 build/bench
     python bench/conll.py whet ../shared/data/conll2003 build/bench --context document
-    python bench/conll.py trainer ../shared/data/conll2003 build/bench [--model FOLDER]
+    python bench/conll.py trainer ../shared/data/conll2003 build/bench [--model FOLDER] [--bf16] [--group]
 
 whet trains on eng.train, a tenth of its documents held out to choose the epoch, and scores eng.testa once.
 The Trainer trains on all of eng.train with the documented settings (5e-5, 3 epochs, batch 32, linear decay,
@@ -60,7 +60,7 @@ def run_whet(data: Path, out: Path, context: str, max_length: int, seed: int, mo
     }
 
 
-def run_trainer(data: Path, out: Path, seed: int, named: str) -> dict[str, Any]:
+def run_trainer(data: Path, out: Path, seed: int, named: str, bf16: bool, group: bool) -> dict[str, Any]:
     """transformers' Trainer with the documented settings."""
     import torch
     import transformers
@@ -88,14 +88,14 @@ def run_trainer(data: Path, out: Path, seed: int, named: str) -> dict[str, Any]:
     settings = transformers.TrainingArguments(
         output_dir=str(out / "trainer-conll"), learning_rate=5e-5, num_train_epochs=3, seed=seed,
         per_device_train_batch_size=32, per_device_eval_batch_size=32, save_strategy="no", report_to=[],
-        logging_steps=50,
+        logging_steps=50, bf16=bf16, train_sampling_strategy="group_by_length" if group else "random",
     )  # fmt: skip
     collator = transformers.DataCollatorForTokenClassification(tokeniser)
     train = features(words, tags)
     trainer = transformers.Trainer(model, settings, train_dataset=train, data_collator=collator)  # type: ignore[arg-type]
     began = time.perf_counter()
     trainer.train()
-    seconds = time.perf_counter() - began
+    seconds, ended = time.perf_counter() - began, time.time()
     words, tags = sentences(data / "eng.testa")
     found = []
     model.eval()
@@ -108,7 +108,7 @@ def run_trainer(data: Path, out: Path, seed: int, named: str) -> dict[str, Any]:
                 if word is not None:
                     firsts.setdefault(word, place)
             found.append([names[best[firsts[i]]] if i in firsts else "O" for i in range(len(row))])
-    return {"side": "Trainer", "seconds": seconds, **score(tags, found)}
+    return {"side": "Trainer", "seconds": seconds, "ended": ended, **score(tags, found)}
 
 
 def main() -> None:
@@ -121,12 +121,15 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="mini", help="mini, or a folder")
+    parser.add_argument("--bf16", action="store_true", help="the Trainer's")
+    parser.add_argument("--group", action="store_true", help="the Trainer's: batches of about one length")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.side == "whet":
         row = run_whet(asked.data, asked.out, asked.context, asked.max_length, asked.seed, asked.model)
     else:
-        row = run_trainer(asked.data, asked.out, asked.seed, asked.model)
+        flags = asked.bf16, asked.group
+        row = run_trainer(asked.data, asked.out, asked.seed, asked.model, *flags)
     print(json.dumps(row))
     with (asked.out / "conll.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")

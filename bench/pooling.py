@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import whet
-from bench.step_order import FIGURES
+from bench.versus_trainer import SETS
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     asked = parser.parse_args()
     for seed in range(asked.seeds):
         for name in asked.sets:
-            split, figure = FIGURES[name]
+            split, figure = SETS[name]
             for pooling in asked.pooling:
                 with tempfile.TemporaryDirectory() as place:
                     folder = asked.work / name

@@ -1,13 +1,14 @@
 """Answers of SQuAD: whet's defaults beside transformers' Trainer with run_qa's settings, one seed.
 
     python bench/squad.py whet TRAIN.json DEV.json build/bench [--model mini] [--epochs 2] [--seed 0]
-    python bench/squad.py trainer TRAIN.json DEV.json build/bench [--bf16]
+    python bench/squad.py trainer TRAIN.json DEV.json build/bench [--bf16] [--group] [--steps N]
 
 whet holds a tenth of TRAIN out, in whole articles, to choose the epoch and the threshold by; seconds are
 those of the whole command, training_seconds those of its epochs. The Trainer trains on all of TRAIN as
 transformers documents run_qa.py for SQuAD: 3e-5, linear decay without warm-up, batches of 12, windows of 384
 tokens that share 128, padded to 384, the last epoch, no-answer threshold 0. Its seconds begin where libraries
-are loaded and end with training; training_seconds are those of Trainer.train alone.
+are loaded and end with training; training_seconds are those of Trainer.train alone. With --steps it ends
+after so many steps, without figures.
 
 Figures are SQuAD's (whet.squad_scores), in percent, with 95% intervals over articles. Where some questions of
 DEV have no answer, best_... are those of the best threshold on DEV itself, as SQuAD 2.0's script has them,
@@ -17,6 +18,7 @@ and always_answering are the figures without a threshold.
 import argparse
 import contextlib
 import json
+import math
 import subprocess
 import sys
 import time
@@ -213,12 +215,17 @@ def run_trainer(asked: argparse.Namespace) -> dict[str, Any]:
         output_dir=str(asked.out / "trainer-squad"), learning_rate=3e-5, num_train_epochs=asked.epochs,
         per_device_train_batch_size=12, per_device_eval_batch_size=32, lr_scheduler_type="linear",
         warmup_steps=0, seed=asked.seed, bf16=asked.bf16, use_cpu=asked.device == "cpu", save_strategy="no",
-        report_to=[], disable_tqdm=True, logging_steps=500,
+        report_to=[], disable_tqdm=True, logging_steps=500, max_steps=asked.steps or -1,
+        train_sampling_strategy="group_by_length" if asked.group else "random",
     )  # fmt: skip
     trainer = transformers.Trainer(model, settings, train_dataset=train)
     ready = time.perf_counter()
     trainer.train()
     ended = time.perf_counter()
+    if asked.steps:
+        whole = asked.epochs * math.ceil(len(train) / 12)
+        times = {"training_seconds": ended - ready, "ended": time.time(), "steps_of_all": whole}
+        return {"side": "Trainer", "steps": asked.steps, **times}
     dev = Questions.read(asked.dev)
     windows = Windows(dev, tokeniser)
     starts, ends = np.asarray(trainer.predict(windows).predictions)  # (2, n_windows, MAX_LENGTH)
@@ -254,6 +261,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--bf16", action="store_true", help="the Trainer's")
+    parser.add_argument("--group", action="store_true", help="the Trainer's: batches of about one length")
+    parser.add_argument("--steps", type=int, default=0, help="the Trainer's, instead of whole epochs")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of whet; can be repeated"
     )

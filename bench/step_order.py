@@ -22,11 +22,9 @@ import numpy as np
 
 import whet
 import whet.training.loop
+from bench.versus_trainer import SETS
 from whet.text.batches import plan_epoch
 from whet.text.store import TokenStore
-
-FIGURES = {"trec": ("test", "accuracy"), "mrpc": ("dev", "accuracy"), "cola": ("dev", "mcc")}
-FIGURES |= {"sst2": ("dev", "accuracy"), "rte": ("dev", "accuracy"), "banking77": ("test", "accuracy")}
 
 
 def by_length(window: int, store: TokenStore, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
@@ -76,7 +74,7 @@ def main() -> None:
                     files, figure = (asked.conll / "eng.train", asked.conll / "eng.testa"), "f1"
                     options["max_length"] = 128
                 else:
-                    split, figure = FIGURES[name]
+                    split, figure = SETS[name]
                     files = asked.work / name / "train.csv", asked.work / name / f"{split}.csv"
                 print(json.dumps({"set": name, **run(*files, figure, window, seed, options)}), flush=True)
 

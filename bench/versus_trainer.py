@@ -23,6 +23,7 @@ SETS: dict[str, tuple[str, str]] = {  # name -> reported split, metric
     "cola": ("dev", "mcc"),
     "sst2": ("dev", "accuracy"),
     "banking77": ("test", "accuracy"),
+    "stsb": ("dev", "pearson"),
 }
 SST2_ROWS = 6920
 
@@ -60,6 +61,7 @@ def convert(data: Path, out: Path) -> None:
         "wnli": ("WNLI", "sentence1", "sentence2", "label"),
         "sst2": ("SST-2", "sentence", None, "label"),
         "cola": ("CoLA", "3", None, "1"),
+        "stsb": ("STS-B", "sentence1", "sentence2", "score"),
     }
     for name, (folder, first, second, label) in columns.items():
         for split in ("train", "dev"):

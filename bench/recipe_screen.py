@@ -1,0 +1,137 @@
+"""Candidates for the default recipe, screened on inner splits: the reported splits are never read.
+
+    python -m bench.recipe_screen build/bench build/screen [--only NAME ...] [--seeds 0 1] [--sets ...]
+    python -m bench.recipe_screen build/bench build/screen --table
+
+Of each training file a seventh (1,500 rows at most) is set aside to choose by; each candidate trains on the
+rest, holds a tenth of that out for its epoch as whet does, and is scored once on the rows set aside. Every
+finished run is a file of the ledger folder, so several processes share the work and a stopped one goes on.
+"""
+
+import argparse
+import csv
+import json
+import math
+import os
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.versus_trainer import SETS
+
+SCREENED = ("sst2", "cola", "trec", "mrpc")
+SHARE, MOST = 1 / 7, 1500  # rows to choose by
+
+CANDIDATES: dict[str, dict[str, Any]] = {
+    "rate 5e-5": {"learning_rate": 5e-5},
+    "rate 1e-4": {"learning_rate": 1e-4},
+    "rate 2e-4": {"learning_rate": 2e-4},
+    "rate 4e-4": {"learning_rate": 4e-4},
+    "2e-4, mean pooling": {"learning_rate": 2e-4, "pooling": "mean"},
+    "2e-4, layer decay 0.8": {"learning_rate": 2e-4, "layer_decay": 0.8},
+    "2e-4, moving average": {"learning_rate": 2e-4, "averaging": "ema"},
+    "2e-4, head first": {
+        "learning_rate": 2e-4, "frozen": "encoder", "unfreeze_at": 2, "epochs": 5, "schedule_over": "stage",
+    },
+}  # fmt: skip
+
+
+def split(work: Path, name: str) -> tuple[Path, Path]:
+    """The set's rows to train on and to choose by, written once."""
+    folder = work / name / "inner"
+    parts = folder / "train.csv", folder / "choice.csv"
+    if not parts[1].exists():
+        with (work / name / "train.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        random.Random(0).shuffle(rows)
+        n_choice = min(int(len(rows) * SHARE), MOST)
+        folder.mkdir(exist_ok=True)
+        for part, kept in zip(parts, (rows[n_choice:], rows[:n_choice]), strict=True):
+            with part.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, list(rows[0]))
+                writer.writeheader()
+                writer.writerows(kept)
+    return parts
+
+
+def run(work: Path, name: str, candidate: str, seed: int) -> dict[str, Any]:
+    """One training run, and its figure on the rows to choose by."""
+    import whet
+
+    train, choice = split(work, name)
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as place:
+        settings = CANDIDATES[candidate]
+        made = whet.train(train, test=choice, out=Path(place) / "run", seed=seed, quiet=True, **settings)
+    results = made.manifest["results"]
+    figure = SETS[name][1]
+    return {
+        "candidate": candidate,
+        "set": name,
+        "seed": seed,
+        "figure": figure,
+        "score": results["test"][figure],
+        "epoch": results["best_epoch"],
+        "cpu_seconds": time.process_time() - began,
+    }
+
+
+def work_through(work: Path, ledger: Path, cells: list[tuple[str, str, int]]) -> None:
+    """Every cell that no other process has finished or begun."""
+    ledger.mkdir(parents=True, exist_ok=True)
+    for name, candidate, seed in cells:
+        cell = ledger / f"{name}-{candidate.replace(' ', '_')}-{seed}.json"
+        claim = cell.with_suffix(".claim")
+        try:
+            os.close(os.open(claim, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        try:
+            row = run(work, name, candidate, seed)
+        except BaseException:
+            claim.unlink()
+            raise
+        cell.write_text(json.dumps(row))
+        print(json.dumps(row), flush=True)
+
+
+def table(ledger: Path) -> None:
+    """Means over seeds, in points, and the mean over sets of what all candidates have."""
+    rows = [json.loads(file.read_text()) for file in sorted(ledger.glob("*.json"))]
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+    print("| candidate | " + " | ".join(sets) + " | mean | seeds | processor seconds |")
+    print("| --- |" + " --- |" * (len(sets) + 3))
+    for candidate in CANDIDATES:
+        mine = [row for row in rows if row["candidate"] == candidate]
+        if not mine:
+            continue
+        means = []
+        for name in sets:
+            scores = [100 * row["score"] for row in mine if row["set"] == name]
+            means.append(statistics.mean(scores) if scores else math.nan)
+        seeds = sorted({row["seed"] for row in mine})
+        cost = sum(row["cpu_seconds"] for row in mine) / len(seeds)
+        shown = " | ".join(f"{mean:.1f}" for mean in (*means, statistics.mean(means)))
+        print(f"| {candidate} | {shown} | {len(seeds)} | {cost:.0f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("ledger", type=Path)
+    parser.add_argument("--only", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
+    parser.add_argument("--sets", nargs="+", default=SCREENED)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--table", action="store_true")
+    asked = parser.parse_args()
+    if not asked.table:
+        cells = [(name, one, seed) for seed in asked.seeds for name in asked.sets for one in asked.only]
+        work_through(asked.work, asked.ledger, cells)
+    table(asked.ledger)
+
+
+if __name__ == "__main__":
+    main()
