@@ -126,10 +126,12 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.side == "whet":
-        row = run_whet(asked.data, asked.out, asked.context, asked.max_length, asked.seed, asked.model)
+        row = {"task": "conll"} | run_whet(
+            asked.data, asked.out, asked.context, asked.max_length, asked.seed, asked.model
+        )
     else:
         flags = asked.bf16, asked.group
-        row = run_trainer(asked.data, asked.out, asked.seed, asked.model, *flags)
+        row = {"task": "conll"} | run_trainer(asked.data, asked.out, asked.seed, asked.model, *flags)
     print(json.dumps(row))
     with (asked.out / "conll.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")

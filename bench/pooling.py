@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import whet
-from bench.versus_trainer import SETS
+from bench.versus_trainer import files_of
 
 
 def main() -> None:
@@ -24,14 +24,11 @@ def main() -> None:
     asked = parser.parse_args()
     for seed in range(asked.seeds):
         for name in asked.sets:
-            split, figure = SETS[name]
+            train, reported, figure = files_of(asked.work, name, None)
             for pooling in asked.pooling:
                 with tempfile.TemporaryDirectory() as place:
-                    folder = asked.work / name
-                    run = whet.train(
-                        folder / "train.csv", out=Path(place) / "run", seed=seed, quiet=True, pooling=pooling
-                    )
-                    found = whet.load(run.folder).evaluate(folder / f"{split}.csv").metrics[figure]
+                    run = whet.train(train, out=Path(place) / "run", seed=seed, quiet=True, pooling=pooling)
+                    found = whet.load(run.folder).evaluate(reported).metrics[figure]
                 row = {"set": name, "pooling": pooling, "seed": seed, figure: found}
                 print(json.dumps(row), flush=True)
 

@@ -22,7 +22,7 @@ import numpy as np
 
 import whet
 import whet.training.loop
-from bench.versus_trainer import SETS
+from bench.versus_trainer import files_of
 from whet.text.batches import plan_epoch
 from whet.text.store import TokenStore
 
@@ -71,12 +71,9 @@ def main() -> None:
             for window in asked.windows:
                 options: dict[str, Any] = {"model": asked.model}
                 if name == "conll":
-                    files, figure = (asked.conll / "eng.train", asked.conll / "eng.testa"), "f1"
                     options["max_length"] = 128
-                else:
-                    split, figure = SETS[name]
-                    files = asked.work / name / "train.csv", asked.work / name / f"{split}.csv"
-                print(json.dumps({"set": name, **run(*files, figure, window, seed, options)}), flush=True)
+                files = files_of(asked.work, name, asked.conll)
+                print(json.dumps({"set": name, **run(*files, window, seed, options)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, final
 
 from bench.alternating import head, line, spread
-from bench.versus_trainer import SETS
+from bench.versus_trainer import SETS, files_of
 
 POLL = 0.05  # seconds between looks at metrics.jsonl
 BEST_FLAGS = ["--bf16", "--group"]
@@ -39,15 +39,11 @@ class Job:
     def __init__(self, asked: argparse.Namespace, name: str) -> None:
         self.name, self._asked = name, asked
         self.percent = 1 if name == "squad" else 100  # what makes the figure one
-        if name == "conll":
-            self.figure = "f1"
-            self._files = asked.conll / "eng.train", asked.conll / "eng.testa"
-        elif name == "squad":
-            self.figure = "f1"
-            self._files = tuple(asked.squad)
+        if name == "squad":
+            self.figure, self._files = "f1", tuple(asked.squad)
         else:
-            split, self.figure = SETS[name]
-            self._files = asked.work / name / "train.csv", asked.work / name / f"{split}.csv"
+            train, reported, self.figure = files_of(asked.work, name, asked.conll)
+            self._files = train, reported
 
     def trainer(self, flags: list[str]) -> dict[str, float]:
         """Seconds and score of one of Trainer's runs."""

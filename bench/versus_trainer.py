@@ -2,10 +2,12 @@
 
     python bench/versus_trainer.py convert ../shared/data build/bench       once: all sets to files
     python bench/versus_trainer.py scores build/bench ../shared/references/trainer-baseline.jsonl --seeds 5
+    python bench/versus_trainer.py scores build/bench CONLL.jsonl --only conll --conll ../shared/data/conll2003
 
 Scores: `whet train --seeds`; whet chooses its epoch on an inner split of train, and each seed touches the
 reported split once, at its end. The interval is Welch's over both sides' seeds: it holds the luck of the
-seeds, not that of the rows, which are the same for both. What was stopped goes on where it was.
+seeds, not that of the rows, which are the same for both. What was stopped goes on where it was. Trainer's
+rows are lines of trainer_run.py and conll.py.
 """
 
 import argparse
@@ -26,6 +28,16 @@ SETS: dict[str, tuple[str, str]] = {  # name -> reported split, metric
     "stsb": ("dev", "pearson"),
 }
 SST2_ROWS = 6920
+
+
+def files_of(work: Path, name: str, conll: Path | None) -> tuple[Path, Path, str]:
+    """Rows to train on, the reported rows, and the figure of a set, or of "conll", which is read as it is."""
+    if name == "conll":
+        if conll is None:
+            raise SystemExit("--conll: name the folder of CoNLL-2003.")
+        return conll / "eng.train", conll / "eng.testa", "f1"
+    split, figure = SETS[name]
+    return work / name / "train.csv", work / name / f"{split}.csv", figure
 
 
 def convert(data: Path, out: Path) -> None:
@@ -75,7 +87,9 @@ def convert(data: Path, out: Path) -> None:
             write(name, split, [{"text": row[first], **pair(row), "label": row[label]} for row in rows_])
 
 
-def scores(work: Path, baseline: Path, only: list[str], settings: list[str], seeds: int) -> None:
+def scores(
+    work: Path, baseline: Path, only: list[str], settings: list[str], seeds: int, conll: Path | None
+) -> None:
     """Train every seed, or go on with them, and print the table."""
     from whet import api
     from whet.config import parse_settings
@@ -83,11 +97,11 @@ def scores(work: Path, baseline: Path, only: list[str], settings: list[str], see
     theirs = [json.loads(line) for line in baseline.read_text().splitlines()]
     rows = []
     for name in only or SETS:
-        split, metric = SETS[name]
+        train, reported, metric = files_of(work, name, conll)
         out = work / "runs" / f"{name}-{seeds}"
         run = api.train(
-            work / name / "train.csv",
-            test=work / name / f"{split}.csv",
+            train,
+            test=reported,
             out=out,
             resume=(out / "run.json").exists(),
             seeds=seeds,
@@ -98,7 +112,7 @@ def scores(work: Path, baseline: Path, only: list[str], settings: list[str], see
         kept = [found["best_epoch"] for found in results["seeds"]["runs"].values()]
         reference = [row[metric] for row in theirs if row["task"] == name]
         chosen = f"{results['chosen']['kind']} {100 * results['test'][metric]:.1f}"
-        rows.append(f"| {name} ({split}), {metric} | {_line(mine, reference)} | {kept} | {chosen} |")
+        rows.append(f"| {name} ({reported.stem}), {metric} | {_line(mine, reference)} | {kept} | {chosen} |")
     print("\n| set (reported split) | whet, mean (sd) | Trainer, mean (sd) | difference, 95% interval | "
           "worst seed | epochs kept | model/ |")  # fmt: skip
     print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -129,11 +143,12 @@ def main() -> None:
             sub.add_argument("--only", nargs="*", default=[])
             sub.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
             sub.add_argument("--seeds", type=int, default=5)
+            sub.add_argument("--conll", type=Path, help="folder of CoNLL-2003")
     asked = parser.parse_args()
     if asked.command == "convert":
         convert(asked.data, asked.work)
     else:
-        scores(asked.work, asked.baseline, asked.only, asked.set, asked.seeds)
+        scores(asked.work, asked.baseline, asked.only, asked.set, asked.seeds, asked.conll)
 
 
 if __name__ == "__main__":
