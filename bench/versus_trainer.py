@@ -2,7 +2,7 @@
 
     python bench/versus_trainer.py convert ../shared/data build/bench       once: all sets to files
     python bench/versus_trainer.py scores build/bench ../shared/references/trainer-baseline.jsonl --seeds 5
-    python bench/versus_trainer.py scores build/bench CONLL.jsonl --only conll --conll ../shared/data/conll2003
+    python bench/versus_trainer.py scores build/bench CONLL.jsonl --only conll --conll FOLDER
 
 Scores: `whet train --seeds`; whet chooses its epoch on an inner split of train, and each seed touches the
 reported split once, at its end. The interval is Welch's over both sides' seeds: it holds the luck of the
