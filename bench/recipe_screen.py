@@ -30,9 +30,11 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "rate 1e-4": {"learning_rate": 1e-4},
     "rate 2e-4": {"learning_rate": 2e-4},
     "rate 4e-4": {"learning_rate": 4e-4},
+    "1e-4, mean pooling": {"learning_rate": 1e-4, "pooling": "mean"},
+    "1e-4, head first": {
+        "learning_rate": 1e-4, "frozen": "encoder", "unfreeze_at": 2, "epochs": 5, "schedule_over": "stage",
+    },
     "2e-4, mean pooling": {"learning_rate": 2e-4, "pooling": "mean"},
-    "2e-4, layer decay 0.8": {"learning_rate": 2e-4, "layer_decay": 0.8},
-    "2e-4, moving average": {"learning_rate": 2e-4, "averaging": "ema"},
     "2e-4, head first": {
         "learning_rate": 2e-4, "frozen": "encoder", "unfreeze_at": 2, "epochs": 5, "schedule_over": "stage",
     },
