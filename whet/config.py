@@ -53,7 +53,12 @@ class TrainConfig:
         300, "where epochs is none, small data gets more until there are this many steps (10 at most)", 0
     )
     batch_size: int = _setting(32, "texts a step", 1)
-    learning_rate: float = _setting(5e-5, "peak rate of the encoder", 0.0, 1.0)
+    learning_rate: float | None = _setting(
+        None,
+        "peak rate of the encoder; none is by its width: 2e-4 for mini's 384, 5e-5 for 768, 2.8e-5 for 1024",
+        0.0,
+        1.0,
+    )
     head_learning_rate: float = _setting(1e-3, "peak rate of tensors made new", 0.0, 1.0)
     warmup: float = _setting(0.1, "share of the steps over which rates rise from 0", 0.0, 1.0)
     schedule: RateShape = _setting(
@@ -241,6 +246,13 @@ class TrainConfig:
             problems.append("label_separator is empty: name what stands between labels, or leave it out.")
         if problems:
             raise ConfigError("\n".join(problems))
+
+    @property
+    def peak_rate(self) -> float:
+        """learning_rate, which is a number once `groups.with_rate` has seen the encoder."""
+        if self.learning_rate is None:
+            raise ValueError("the rate is not settled")
+        return self.learning_rate
 
     def _freezing_problems(self) -> list[str]:
         """Settings about what is frozen that do not go together."""

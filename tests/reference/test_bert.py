@@ -300,7 +300,7 @@ def test_a_loss_that_is_not_finite_names_its_texts_and_moves_nothing(
     theirs: torch.nn.Module, tokens_per_pass: int
 ) -> None:
     examples, ours = make_examples(14), ours_from(theirs)
-    config = TrainConfig(batch_size=14, tokens_per_pass=tokens_per_pass, warmup=0.0)
+    config = TrainConfig(batch_size=14, tokens_per_pass=tokens_per_pass, warmup=0.0, learning_rate=5e-5)
     word = int(examples.store.sequences(np.array([5])).ids[0][0])
     ours.encoder.embeddings.parts["words"].table.weight.data[word, 0] = float("nan")
     having = [i for i in range(14) if word in examples.store.sequences(np.array([i])).ids[0]]

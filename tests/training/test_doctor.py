@@ -23,7 +23,7 @@ ONE_LABEL = [[23, 0, 0], [22, 0, 0], [21, 0, 0]]
 def doctor(may_restart: bool = True, objective: Objective = PLAIN, **settings: Any) -> Doctor:
     targets = np.arange(300) % 3
     task = Classification(("a", "b", "c"), objective=objective)
-    return Doctor(targets, task, TrainConfig(**settings), may_restart)
+    return Doctor(targets, task, TrainConfig(**{"learning_rate": 5e-5} | settings), may_restart)
 
 
 def steps(patient: Doctor, losses: Any, start: int = 1) -> list[str]:
@@ -160,7 +160,7 @@ def test_rare_labels_that_come_together_are_not_a_rate_too_high() -> None:
     """Ten to one: the mean of 12 steps of 16 texts moves by 0.05 nats by luck alone. What is
     beyond luck is named."""
     targets = np.array([0] * 400 + [1] * 40)
-    config = TrainConfig(batch_size=16)
+    config = TrainConfig(batch_size=16, learning_rate=5e-5)
     skewed = Doctor(targets, Classification(("fine", "complaint")), config, may_restart=True)
     chance = float(-(np.array([400, 40]) / 440 * np.log(np.array([400, 40]) / 440)).sum())
     lucky = np.concatenate([np.full(26, chance), np.full(12, 1.35 * chance)])
@@ -179,7 +179,7 @@ def test_labels_that_are_given_to_every_text() -> None:
 
     def told(step: int, *given: int) -> list[str]:
         targets = (np.arange(30).reshape(10, 3) % 4 == 0).astype(np.int8)
-        patient = Doctor(targets, Multilabel(("a", "b", "c")), TrainConfig(), True)
+        patient = Doctor(targets, Multilabel(("a", "b", "c")), TrainConfig(learning_rate=5e-5), True)
         begin(patient)
         return [found.text for found in patient(Evaluated(step, 1, rows(*given), {}, True, 1.0))]
 

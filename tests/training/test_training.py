@@ -12,7 +12,7 @@ from whet.config import SETTINGS, TrainConfig, make_config, parse_settings
 from whet.encoder.network import EncoderSpec
 from whet.errors import ConfigError
 from whet.training.events import Evaluated, Note, StepDone, TrainingDone, TrainingStarted
-from whet.training.groups import grouped, places_of
+from whet.training.groups import grouped, places_of, with_rate
 from whet.training.listeners import LiveProgress, MetricsLog, PlainProgress, clock
 from whet.training.loop import planned_epochs
 from whet.training.optimizer import make_schedule, warmup_then_linear
@@ -94,7 +94,7 @@ def test_groups_decay_what_trainer_decays_and_every_parameter_once() -> None:
     encoder = family_named("bert").encoder(SPEC, {})
     parameters = dict(encoder.named_parameters())
     places = places_of(encoder, parameters, ["pooler.weight", "pooler.bias"])
-    groups = grouped(places, SPEC.n_layers, TrainConfig())
+    groups = grouped(places, SPEC.n_layers, TrainConfig(learning_rate=5e-5))
     assert {group.title: (group.rate, group.decay, group.first_epoch) for group in groups} == {
         "encoder": (5e-5, 0.01, 1),
         "encoder, no decay": (5e-5, 0.0, 1),
@@ -104,6 +104,17 @@ def test_groups_decay_what_trainer_decays_and_every_parameter_once() -> None:
     assert sorted(name for group in groups for name in group.names) == sorted(parameters)
     undecayed = {name for group in groups if group.decay == 0.0 for name in group.names}
     assert undecayed == {name for name in parameters if name.endswith("bias") or "norm" in name}
+
+
+@pytest.mark.parametrize(
+    ("width", "rate"), [(768, 5e-5), (384, 2e-4), (1024, 2.8e-5), (128, 3e-4), (1, 3e-4)]
+)
+def test_the_rate_is_by_the_encoders_width_where_nobody_gives_one(width: int, rate: float) -> None:
+    """5e-5 at BERT-base's width (Devlin et al. 2018) times (768 / width)^2, 3e-4 at most (Turc et al. 2019)."""
+    assert with_rate(TrainConfig(), width).learning_rate == pytest.approx(rate, rel=0.01)
+    assert with_rate(TrainConfig(learning_rate=1e-3), width).learning_rate == 1e-3
+    with pytest.raises(ValueError, match="not settled"):
+        _ = TrainConfig().peak_rate
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def command(
         int | None, typer.Option(help="Passes over the rows. (default: 3, more on small data)")
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Peak learning rate of the encoder. (default: 5e-5)")
+        float | None, typer.Option(help="Peak learning rate of the encoder. (default: by its width)")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Texts a step. (default: 32)")] = None,
     max_length: Annotated[

@@ -93,7 +93,7 @@ class Doctor:
             or loss > _HARM * self._lowest
             or norm < _FADED * self._strongest
         )
-        lower = f"Try --lr {config.learning_rate / 4:g}."
+        lower = f"Try --lr {config.peak_rate / 4:g}."
         risen = f"the loss has risen to {loss:.2f}, and guessing costs {chance:.2f} nats"
         least = loss - self._luck
         if least > 1.2 * chance and least > 1.5 * self._lowest:
@@ -109,8 +109,8 @@ class Doctor:
         said = (
             f"after {_LATE:.0%} of the steps the loss, {loss:.2f}, is that of guessing ({self._chance:.2f})"
         )
-        if config.learning_rate * self._n_steps / 2 < _TINY_TRAVEL:
-            return {"rate too low": f"{said}, and the rate is low for so few steps. Try --lr 5e-5."}
+        if config.peak_rate * self._n_steps / 2 < _TINY_TRAVEL:
+            return {"rate too low": f"{said}, and the rate is low for so few steps. Leave --lr out."}
         return {
             "no learning": f"{said}. Do the labels follow from the text? whet check FILE looks for clashes."
         }

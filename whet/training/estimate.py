@@ -65,8 +65,8 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     """Read all that a run reads and time a few of its steps. Raises WhetError, as the run would."""
     n_runs = request.seeds if request.folds is None else request.folds + 1
     limit = None if request.config.time_limit is None else request.config.time_limit / n_runs
-    config = replace(request.config, time_limit=limit)
     prepared = prepare(request, lambda text: listen(Note(text)))
+    config = replace(prepared.config, time_limit=limit)
     if request.folds is not None:
         plan_folds(request, prepared)  # raises what the run would
     model, new = prepared.start(config, lambda text: listen(Note(text)))

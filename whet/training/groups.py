@@ -5,7 +5,7 @@ A parameter's depth is 0 below the first layer, i in the i-th of n layers as the
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, final
 
 from torch import nn
@@ -15,6 +15,8 @@ from whet.encoder.network import AnyEncoder
 from whet.errors import ConfigError
 from whet.group_rules import GroupRule, parse_groups
 from whet.training.lora import is_of_lora
+
+_BASE_RATE, _BASE_WIDTH, _HIGHEST_RATE = 5e-5, 768, 3e-4  # see `with_rate`
 
 Kind = Literal["encoder", "LoRA", "head"]
 _SHOWN = 6  # names in a message
@@ -40,6 +42,18 @@ class Group:
     rate: float  # at its peak
     decay: float
     first_epoch: int | None  # in which it is trained, from 1; None: it never is
+
+
+def with_rate(config: TrainConfig, hidden_size: int) -> TrainConfig:
+    """The same with a learning rate, where nobody gave one: 5e-5 x (768 / hidden_size)^2, 3e-4 at most.
+
+    It goes through what is published for widths of 768 (2e-5 to 5e-5, Devlin et al. 2018), 1024 (3e-5 and
+    less, Liu et al. 2019) and below (up to 3e-4, Turc et al. 2019), and was measured at 384 (mini,
+    docs/benchmarks.md)."""
+    if config.learning_rate is not None:
+        return config
+    rate = _BASE_RATE * (_BASE_WIDTH / hidden_size) ** 2
+    return replace(config, learning_rate=float(f"{min(rate, _HIGHEST_RATE):.1e}"))
 
 
 def places_of(
@@ -140,7 +154,7 @@ def _rate(place: Place, n_layers: int, config: TrainConfig) -> float:
     """At its peak; the lower, the slower (Howard and Ruder 2018, discriminative fine-tuning)."""
     if place.kind == "head":
         return config.head_learning_rate
-    return config.learning_rate * config.layer_decay ** max(0, n_layers - place.depth)
+    return config.peak_rate * config.layer_decay ** max(0, n_layers - place.depth)
 
 
 def _where(depths: set[int], all_depths: set[int], n_layers: int) -> str:

@@ -137,7 +137,7 @@ def train_step(
         epoch=epoch,
         loss=loss,
         gradient_norm=gradient_norm,
-        learning_rate=config.learning_rate * share,
+        learning_rate=config.peak_rate * share,
         head_learning_rate=config.head_learning_rate * share,
         n_texts=len(texts),
         n_tokens=n_tokens,

@@ -23,7 +23,7 @@ from whet.text.tokens import Tokeniser
 from whet.training.check import warn_before_training
 from whet.training.data import Named, TrainingData, examples, read_training_data
 from whet.training.gradient import Examples
-from whet.training.groups import Group, beginnings
+from whet.training.groups import Group, beginnings, with_rate
 from whet.training.loop import plan, planned_epochs
 from whet.training.optimizer import Schedule
 from whet.training.outfit import outfit
@@ -55,6 +55,7 @@ class Request:
 class Prepared:
     """Data, model and place of computing, ready to train."""
 
+    config: TrainConfig  # as asked for, and with the rate that the encoder's width gives
     data: TrainingData
     train: Examples
     dev: Examples | None
@@ -126,6 +127,7 @@ def prepare(request: Request, say: Say) -> Prepared:
     warn_before_training(data, request.named, config, say)
     location = locate(request.model)
     checkpoint = open_checkpoint(location.folder)
+    config = with_rate(config, checkpoint.spec.hidden_size)
     layout = layout_of(data.task, config.pooling)
     checkpoint.family.head_class(layout)  # raises now, not once the run folder is there
     tokeniser = Tokeniser.load(checkpoint.folder, checkpoint.spec.n_types)
@@ -166,7 +168,7 @@ def _bound(
     task = data.task.trained_on(data.train.targets, config)
     train = examples(data.train, data.columns, task, tokeniser, rules)
     dev = None if data.dev is None else examples(data.dev, data.columns, task, tokeniser, rules)
-    return Prepared(data, train, dev, rules, location, device, precision, tokeniser, task)
+    return Prepared(config, data, train, dev, rules, location, device, precision, tokeniser, task)
 
 
 def _say_cut(train: Examples, task: Task, rules: TextRules, say: Say) -> None:

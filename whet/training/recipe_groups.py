@@ -7,7 +7,7 @@ from whet.checkpoints.locate import locate
 from whet.config import make_config
 from whet.recipes import find_recipe
 from whet.training.estimate import GroupEstimate
-from whet.training.groups import grouped, places_of
+from whet.training.groups import grouped, places_of, with_rate
 from whet.training.lora import add_lora
 
 _N_OUTPUTS = 2
@@ -19,6 +19,7 @@ def recipe_groups(recipe: str, model: str = "mini") -> tuple[GroupEstimate, ...]
     config = make_config(find_recipe(recipe).settings)
     settings = read_config(locate(model).folder)
     family, spec, _ = described(settings)
+    config = with_rate(config, spec.hidden_size)
     with torch.device("meta"):
         encoder = family.encoder_of("text", spec, settings)
         head = family.head_class("text").build(spec, settings, _N_OUTPUTS)

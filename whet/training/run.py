@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
     made, so a mistake in either leaves nothing behind."""
     check_out(request.out, request.overwrite)
     prepared = prepare(request, lambda text: listen(Note(text)))
+    request = replace(request, config=prepared.config)
     start = prepared.start(request.config, lambda text: listen(Note(text)))
     folds = None if request.folds is None else plan_folds(request, prepared)
     folder = create_run_folder(request.out, stem(request.named.data), request.overwrite)
@@ -57,6 +59,7 @@ def resume_training(request: Request, given: Mapping[str, Any], listen: Listener
         if manifest["threads"] != torch.get_num_threads():
             torch.set_num_threads(manifest["threads"])
         prepared = prepare(request, lambda text: listen(Note(text)))
+        request = replace(request, config=prepared.config)
         start = prepared.start(request.config, lambda text: listen(Note(text)))
         check_same_data(manifest, prepared, folder.path)
         say_versions(manifest, listen)

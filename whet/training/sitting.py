@@ -195,7 +195,7 @@ class Sitting:
         """Half the rates, twice the warm-up; what the first attempt wrote stays beside."""
         config = self._config
         changed = {
-            "learning_rate": config.learning_rate / 2,
+            "learning_rate": config.peak_rate / 2,
             "head_learning_rate": config.head_learning_rate / 2,
             "warmup": min(0.5, max(0.2, 2 * config.warmup)),
         }
@@ -252,6 +252,6 @@ class Sitting:
         kept = f" The best epoch so far is in {best}." if best.exists() else ""
         return (
             f"Step {error.step}: the loss is not finite. Rows: {shown}. Look at these rows; where they are "
-            f"sound, lower the rate (--lr, now {self._config.learning_rate:g}) or use "
+            f"sound, lower the rate (--lr, now {self._config.peak_rate:g}) or use "
             f"--precision float32.{kept}"
         )
