@@ -55,7 +55,7 @@ class TrainConfig:
     batch_size: int = _setting(32, "texts a step", 1)
     learning_rate: float | None = _setting(
         None,
-        "peak rate of the encoder; none is by its width: 2e-4 for mini's 384, 5e-5 for 768, 2.8e-5 for 1024",
+        "peak rate of the encoder; none is by its width: 1e-4 for mini's 384, 5e-5 for 768, 3.8e-5 for 1024",
         0.0,
         1.0,
     )
