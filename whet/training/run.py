@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from whet.errors import RunError
 from whet.ledger import Ledger
 from whet.runs import RunFolder, check_out, create_run_folder, read_manifest, run_to_resume
 from whet.training.events import Listener, Note
@@ -49,6 +50,10 @@ def resume_training(request: Request, given: Mapping[str, Any], listen: Listener
     folder.claim()
     try:
         manifest = read_manifest(folder.path)
+        if manifest.get("kind") == "search":
+            raise RunError(
+                f"{folder.path} is a search. Go on with it: whet search --resume --out {folder.path}"
+            )
         request = as_begun(request, given, manifest, folder.path)
         if manifest.get("status") == "finished":
             folder.finish()
