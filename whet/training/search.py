@@ -132,7 +132,8 @@ def help_search(asked: SearchRequest, given: Mapping[str, Any], listen: Listener
     if led is not None:
         manifest = read_manifest(led)
         own = _own(manifest, led)
-        request = replace(request, named=_named(request.named, manifest["named"]))
+        model = given.get("model", manifest["model"])
+        request = replace(request, named=_named(request.named, manifest["named"]), model=model)
         storage = asked.storage or own["storage"] or str(led / _JOURNAL)
         name = asked.study or own["study"]
     elif asked.storage is None or asked.study is None:

@@ -12,7 +12,7 @@ from whet.errors import WhetError
 from whet.files import write_json
 from whet.runs import RunFolder
 from whet.search_record import TrialRecord, shown
-from whet.training.events import Event, Listener, Note, StepDone
+from whet.training.events import Event, Listener, Note, StepDone, TrainingStarted
 from whet.training.frozen import SharedFeatures
 from whet.training.search_ground import Ground
 from whet.training.search_time import kept_back
@@ -164,7 +164,7 @@ class Worker:
 
     def _told(self, event: Event) -> None:
         """The steps, for a progress line; all else stands in the trial's log."""
-        if isinstance(event, StepDone):
+        if isinstance(event, TrainingStarted | StepDone):
             self._listen(event)
 
 

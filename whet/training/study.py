@@ -144,22 +144,25 @@ def importances(study: "optuna.Study") -> dict[str, float]:
     """Share of the scores' variance by each setting, the most important first (fANOVA, Hutter et al. 2014);
     empty where too few trials were trained to the end to tell."""
     optuna = need_optuna()
-    n_complete = sum(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False))
-    if n_complete < _FEWEST_TO_TELL:
+    done = [trial.params for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
+    names = sorted({name for params in done for name in params})
+    # the default lacks what it has no value of in the space
+    if not names or sum(set(names) <= params.keys() for params in done) < _FEWEST_TO_TELL:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         try:
-            found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-        except (ValueError, RuntimeError):  # all scores are equal, or no setting was in all of them
+            found = optuna.importance.get_param_importances(study, evaluator=evaluator, params=names)
+        except (ValueError, RuntimeError):  # all scores are equal
             return {}
     return {name: float(share) for name, share in found.items()}
 
 
 def _sampler(seed: int) -> Any:
     """TPE (Bergstra et al. 2011), which takes what is running elsewhere for bad, so that two workers do not
-    try the same."""
+    try the same. Each setting by itself: together they are sampled only where all trials have all of them,
+    and the default may lack some."""
     optuna = need_optuna()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is experimental in it
