@@ -1,6 +1,5 @@
 """Rungs lie behind warm-ups, and a trial is stopped exactly where optuna's rule says so."""
 
-import numpy as np
 import pytest
 
 from whet.config import TrainConfig
@@ -34,11 +33,8 @@ def test_no_rung_lies_where_the_rate_rises(
     steps = rung_steps(plan, rungs(25))
     for step, percent in steps.items():
         assert percent / 100 * n_steps <= step < n_steps
-        shares = [plan.share(step - 1), plan.share(step)]
-        # at the top of a rise, or behind one; the jump to the next stage's start is no rise
-        assert shares[1] <= max(shares[0], 1.0)
-        later = np.array([plan.share(at) for at in range(step, n_steps + 1)])
-        assert not (later[:1] < later[1:2]).any() or step in starts
+        # the next step's rate is not above this one's, unless it is a new stage's
+        assert plan.share(step + 1) <= plan.share(step) or {step, step + 1} & set(starts)
     if n_steps == 1009 and starts == (0,) and warmup <= 0.1:
         assert steps == {253: 25, 505: 50}
 

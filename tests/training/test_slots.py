@@ -3,11 +3,13 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.acceptance import postgres
 from whet.training import slots as module
 from whet.training.slots import BEAT, LOST, SLOT, Slots, attempts
 from whet.training.study import create_study, load_study
@@ -15,9 +17,20 @@ from whet.training.study import create_study, load_study
 optuna = pytest.importorskip("optuna")
 
 
-@pytest.fixture(params=["journal", "sqlite"])
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    with postgres.running() as url:
+        yield url
+
+
+@pytest.fixture(params=["journal", pytest.param("postgresql", marks=pytest.mark.slow)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "study.journal") if request.param == "journal" else f"sqlite:///{tmp_path}/study.db"
+    if request.param == "journal":
+        return str(tmp_path / "study.journal")
+    url: str = request.getfixturevalue("database")
+    if "s" in optuna.get_all_study_names(url):
+        optuna.delete_study(study_name="s", storage=url)
+    return url
 
 
 def made(storage: str, n: int, home: str = "a", points: Any = None) -> Slots:

@@ -185,6 +185,11 @@ def _about(study: "optuna.Study") -> dict[str, Any]:
 
 def _storage(storage: str) -> Any:
     optuna = need_optuna()
+    if storage.startswith("sqlite"):  # it locks no rows: two workers get the same trial (measured)
+        raise RunError(
+            f"--storage {storage}: SQLite cannot be shared by several workers. Name a file, without "
+            "sqlite://, for one machine, or a database such as PostgreSQL."
+        )
     if "://" in storage:
         return optuna.storages.RDBStorage(storage)
     path = Path(storage).expanduser()
