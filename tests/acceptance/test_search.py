@@ -189,10 +189,7 @@ def test_frozen_features_and_tokens_are_made_once_for_all_trials(search, monkeyp
         "epochs=3",
         out="frozen",
     ).ok()
-    # train and dev once for the trials; the runs again have caches of their own: 2 stores each
-    trials = found_in("frozen")["search"]
-    n_again = sum(map(len, trials["again"]["dev"].values()))
-    assert len(computed) == 2 + 2 * n_again
+    assert len(computed) == 2  # train and dev, once for all trials
     # train and dev as read at first, then train, dev and the estimate of the search; no more for 4 trials
     assert len({id(one) for one in tokenised}) <= 5 + 2
 
@@ -287,9 +284,8 @@ def test_a_search_goes_on_after_a_death_and_loses_the_running_trial_at_most(
     assert [one["number"] for one in found["trials"]] == [0, 1, 2, 3]
     assert found["trials"][0]["seconds"] == before["seconds"]
     assert all(one["state"] in ("complete", "stopped") for one in found["trials"])
-    assert found["trials"][1]["point"] == whole["trials"][1]["point"]
+    assert [one["point"] for one in found["trials"]] == [one["point"] for one in whole["trials"]]
     assert "nothing is left to do" in whet("search", "--resume", "--out", "found").ok().err
-    assert found["winner"]["trial"] == whole["winner"]["trial"]
 
 
 def test_what_is_resumed_must_be_the_same(search, rows, whet, encoder):

@@ -34,14 +34,14 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def made(storage: str, n: int, home: str = "a", points: Any = None) -> Slots:
-    study = create_study(storage, "s", {}, 0, None)
+    study = create_study(storage, "s", {}, None)
     found = Slots(study, points or [{}] * n, home)
     found.fill()
     return found
 
 
 def joined(storage: str, n: int, home: str) -> Slots:
-    return Slots(load_study(storage, "s", 1), [{}] * n, home)
+    return Slots(load_study(storage, "s"), [{}] * n, home)
 
 
 def done(slots: Slots) -> list[int]:

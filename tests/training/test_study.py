@@ -25,14 +25,14 @@ ABOUT = {"space": ["epochs=2..4"], "data": {"train": {"rows": 40, "fingerprint":
 
 def test_a_study_says_what_it_is_about(tmp_path: Path) -> None:
     storage = str(tmp_path / "s")
-    create_study(storage, "one", ABOUT, 0, 25)
-    study = load_study(storage, "one", 1)
+    create_study(storage, "one", ABOUT, 25)
+    study = load_study(storage, "one")
     assert about_of(study) == ABOUT
     check_same(study, json.loads(json.dumps(ABOUT)))
 
 
 def test_all_differences_are_listed(tmp_path: Path) -> None:
-    study = create_study(str(tmp_path / "s"), "one", ABOUT, 0, 25)
+    study = create_study(str(tmp_path / "s"), "one", ABOUT, 25)
     other = {"space": ["epochs=2..5"], "data": {"train": {"rows": 41, "fingerprint": "ab"}}, "first_rung": 25}
     with pytest.raises(RunError) as refused:
         check_same(study, other)
@@ -41,31 +41,31 @@ def test_all_differences_are_listed(tmp_path: Path) -> None:
     assert "data, train, rows: the study has 40, now 41" in message
     assert "fingerprint" not in message
     with pytest.raises(RunError, match=r"has a study 'one' already, with another search:\n  space"):
-        create_study(str(tmp_path / "s"), "one", other, 0, 25)
+        create_study(str(tmp_path / "s"), "one", other, 25)
     with pytest.raises(RunError, match=r"already, of this search\. Go on with it"):
-        create_study(str(tmp_path / "s"), "one", ABOUT, 0, 25)
+        create_study(str(tmp_path / "s"), "one", ABOUT, 25)
 
 
 def test_storages_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="There is no storage"):
-        load_study(str(tmp_path / "nothing"), "one", 0)
+        load_study(str(tmp_path / "nothing"), "one")
     with pytest.raises(RunError, match="there is no folder"):
-        create_study(str(tmp_path / "no" / "s"), "one", ABOUT, 0, 25)
+        create_study(str(tmp_path / "no" / "s"), "one", ABOUT, 25)
     with pytest.raises(RunError, match="is a folder"):
-        create_study(str(tmp_path), "one", ABOUT, 0, 25)
+        create_study(str(tmp_path), "one", ABOUT, 25)
     with pytest.raises(RunError, match="cannot be used"):
-        create_study("nosuch://host/base", "one", ABOUT, 0, 25)
+        create_study("nosuch://host/base", "one", ABOUT, 25)
     with pytest.raises(RunError, match="SQLite cannot be shared"):
-        create_study(f"sqlite:///{tmp_path}/s.db", "one", ABOUT, 0, 25)
-    create_study(str(tmp_path / "s"), "one", ABOUT, 0, 25)
+        create_study(f"sqlite:///{tmp_path}/s.db", "one", ABOUT, 25)
+    create_study(str(tmp_path / "s"), "one", ABOUT, 25)
     with pytest.raises(RunError, match="has no study 'two'; there are: one"):
-        load_study(str(tmp_path / "s"), "two", 0)
+        load_study(str(tmp_path / "s"), "two")
 
 
 def test_a_database_that_does_not_answer_is_one_message() -> None:
     pytest.importorskip("psycopg2")
     with pytest.raises(RunError) as refused:
-        create_study("postgresql://whet:secret@127.0.0.1:9/none", "one", ABOUT, 0, 25)
+        create_study("postgresql://whet:secret@127.0.0.1:9/none", "one", ABOUT, 25)
     assert "cannot be used" in str(refused.value)
     assert "secret" not in str(refused.value)
 
@@ -74,7 +74,7 @@ def test_a_study_of_another_program_is_not_joined(tmp_path: Path) -> None:
     journal = optuna.storages.journal.JournalFileBackend(str(tmp_path / "s"))
     optuna.create_study(storage=optuna.storages.JournalStorage(journal), study_name="theirs")
     with pytest.raises(RunError, match="not one of whet search"):
-        about_of(load_study(str(tmp_path / "s"), "theirs", 0))
+        about_of(load_study(str(tmp_path / "s"), "theirs"))
 
 
 def test_passwords_are_not_shown() -> None:
@@ -87,7 +87,7 @@ def test_suggestions_lie_in_the_space(tmp_path: Path) -> None:
     space = parse_space(
         ["learning_rate=1e-5..1e-4:log", "epochs=2..4", "warmup=0..0.3", "cut=tail|head", "max_length=8|none"]
     )
-    study = create_study(str(tmp_path / "s"), "one", ABOUT, 0, None)
+    study = create_study(str(tmp_path / "s"), "one", ABOUT, None)
     for i in range(12):
         trial = study.ask()
         point = suggest(trial, space)
@@ -101,7 +101,7 @@ def test_trials_stop_exactly_where_asynchronous_halving_says(tmp_path: Path) -> 
     fewer than eta, the best. One worker; what later trials bring changes nothing for earlier ones."""
     rng = np.random.default_rng(5)
     scores = rng.normal(size=(40, 3))
-    study = create_study(str(tmp_path / "s"), "one", ABOUT, 0, 25)
+    study = create_study(str(tmp_path / "s"), "one", ABOUT, 25)
     reached: dict[int, list[float]] = {percent: [] for percent in rungs(25)}
     n_stopped = 0
     for row in scores:
@@ -125,7 +125,7 @@ def test_trials_stop_exactly_where_asynchronous_halving_says(tmp_path: Path) -> 
 
 def test_importances_find_what_matters(tmp_path: Path) -> None:
     space = parse_space(["learning_rate=1e-5..1e-4:log", "warmup=0..0.3"])
-    study = create_study(str(tmp_path / "s"), "one", ABOUT, 0, None)
+    study = create_study(str(tmp_path / "s"), "one", ABOUT, None)
     assert importances(study) == {}
     for _ in range(12):
         trial = study.ask()

@@ -71,9 +71,7 @@ def run_search(asked: SearchRequest, listen: Listener) -> RunFolder:
         study_name = asked.study or folder.path.name
         storage = asked.storage or str(folder.path / _JOURNAL)
         try:
-            study = create_study(
-                storage, study_name, ground.about(), ground.request.config.seed, ground.first_rung
-            )
+            study = create_study(storage, study_name, ground.about(), ground.first_rung)
         except WhetError:
             shutil.rmtree(folder.path)
             raise
@@ -109,7 +107,7 @@ def resume_search(asked: SearchRequest, given: Mapping[str, Any], listen: Listen
             return folder
         ground = read_ground(asked, listen)
         storage = asked.storage or own["storage"] or str(folder.path / _JOURNAL)
-        study = load_study(storage, own["study"], ground.request.config.seed)
+        study = load_study(storage, own["study"])
         check_same(study, ground.about())
         say_versions(manifest, listen)
         folder.tidy()
@@ -144,13 +142,11 @@ def help_search(asked: SearchRequest, given: Mapping[str, Any], listen: Listener
         storage, name = asked.storage, asked.study
     if request.named.data is None:
         raise UsageError("--join: name the data that the search is about, whet search FILE --join ...")
-    study = load_study(storage, name, request.config.seed)
+    study = load_study(storage, name)
     about = about_of(study)
     asked = _as_asked(replace(asked, request=request), given, about)
     ground = read_ground(asked, listen)
     check_same(study, ground.about())
-    # each helper draws otherwise than the others
-    study = load_study(storage, name, uuid.uuid4().int % 2**32)
     if led is None:
         folder = create_run_folder(out, f"{stem(request.named.data)}-helper")
         folder.write({"kind": "helper", "status": "running", "storage": without_password(storage)})

@@ -17,7 +17,7 @@ from whet.training.frozen import SharedFeatures
 from whet.training.search_ground import Ground
 from whet.training.search_time import kept_back
 from whet.training.slots import SLOT, Slots, attempts
-from whet.training.study import suggest
+from whet.training.study import key_sampler, suggest
 from whet.training.trial import Ended, OutOfTime, Trial
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class Worker:
         with self._slots.alive(trial) as useless:
             try:
                 held = [one for one in ground.space if slot != 0 or one.name in ground.default]
+                key_sampler(self._study, ground.request.config.seed, slot)
                 point = suggest(trial, tuple(held))
                 self._listen(Note(f"Trial {slot}: {'the default' if slot == 0 else shown(point)}"))
                 ended = self._trained(trial, slot, point, folder, useless)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, final
 
+import numpy as np
 from filelock import FileLock
 
 from whet.errors import ConfigError, RunError
@@ -41,9 +42,7 @@ def need_optuna() -> Any:
     return optuna
 
 
-def create_study(
-    storage: str, name: str, about: Mapping[str, Any], seed: int, first_rung: int | None
-) -> "optuna.Study":
+def create_study(storage: str, name: str, about: Mapping[str, Any], first_rung: int | None) -> "optuna.Study":
     """A new study. Raises RunError where the storage has one of that name, and says how that one differs,
     or where the storage cannot be used."""
     optuna = need_optuna()
@@ -52,7 +51,6 @@ def create_study(
         try:
             study = optuna.create_study(
                 storage=opened,
-                sampler=_sampler(seed),
                 pruner=_pruner(first_rung),
                 study_name=name,
                 direction="maximize",
@@ -71,7 +69,7 @@ def create_study(
         return study
 
 
-def load_study(storage: str, name: str, seed: int) -> "optuna.Study":
+def load_study(storage: str, name: str) -> "optuna.Study":
     """A study that is there. Raises RunError where it is not."""
     optuna = need_optuna()
     with _told(storage):
@@ -84,7 +82,7 @@ def load_study(storage: str, name: str, seed: int) -> "optuna.Study":
             raise RunError(
                 f"{without_password(storage)} has no study '{name}'{there}. Name one with --study."
             )
-        study = optuna.load_study(study_name=name, storage=opened, sampler=_sampler(seed))
+        study = optuna.load_study(study_name=name, storage=opened)
         study.pruner = _pruner(_about(study).get("first_rung"))
         return study
 
@@ -124,6 +122,12 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         else:
             found.append(f"{name}: the study has {_short(one)}, now {_short(other)}")
     return found
+
+
+def key_sampler(study: "optuna.Study", seed: int, slot: int) -> None:
+    """Let what is suggested next be a function of the seed, the slot and what the study knows: a search that
+    died goes on to the points that it would have come to, and workers do not draw alike."""
+    study.sampler = _sampler(int(np.random.SeedSequence([seed, slot]).generate_state(1)[0]))
 
 
 def suggest(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
