@@ -20,7 +20,7 @@ from whet.search_space import Choice, Space
 from whet.training.rungs import FACTOR
 
 if TYPE_CHECKING:
-    import optuna
+    from optuna import Study, Trial
 
 ABOUT: Final = "whet"  # the study's attribute that says what it is about
 CLOSED: Final = "closed"  # and that no trial is to be begun any more
@@ -42,14 +42,14 @@ def need_optuna() -> Any:
     return optuna
 
 
-def create_study(storage: str, name: str, about: Mapping[str, Any], first_rung: int | None) -> "optuna.Study":
+def create_study(storage: str, name: str, about: Mapping[str, Any], first_rung: int | None) -> "Study":
     """A new study. Raises RunError where the storage has one of that name, and says how that one differs,
     or where the storage cannot be used."""
     optuna = need_optuna()
     with _told(storage):
         opened = _storage(storage)
         try:
-            study = optuna.create_study(
+            study: Study = optuna.create_study(
                 storage=opened,
                 pruner=_pruner(first_rung),
                 study_name=name,
@@ -69,7 +69,7 @@ def create_study(storage: str, name: str, about: Mapping[str, Any], first_rung: 
         return study
 
 
-def load_study(storage: str, name: str) -> "optuna.Study":
+def load_study(storage: str, name: str) -> "Study":
     """A study that is there. Raises RunError where it is not."""
     optuna = need_optuna()
     with _told(storage):
@@ -82,12 +82,12 @@ def load_study(storage: str, name: str) -> "optuna.Study":
             raise RunError(
                 f"{without_password(storage)} has no study '{name}'{there}. Name one with --study."
             )
-        study = optuna.load_study(study_name=name, storage=opened)
+        study: Study = optuna.load_study(study_name=name, storage=opened)
         study.pruner = _pruner(_about(study).get("first_rung"))
         return study
 
 
-def about_of(study: "optuna.Study") -> dict[str, Any]:
+def about_of(study: "Study") -> dict[str, Any]:
     """What it is about. Raises RunError for a study of another program, or of another whet."""
     found = _about(study)
     if found.get("format") != _FORMAT:
@@ -98,7 +98,7 @@ def about_of(study: "optuna.Study") -> dict[str, Any]:
     return {name: value for name, value in found.items() if name != "format"}
 
 
-def check_same(study: "optuna.Study", about: Mapping[str, Any]) -> None:
+def check_same(study: "Study", about: Mapping[str, Any]) -> None:
     """Raises RunError, which lists all differences."""
     differing = differences(about_of(study), about)
     if differing:
@@ -124,13 +124,13 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def key_sampler(study: "optuna.Study", seed: int, slot: int) -> None:
+def key_sampler(study: "Study", seed: int, slot: int) -> None:
     """Let what is suggested next be a function of the seed, the slot and what the study knows: a search that
     died goes on to the points that it would have come to, and workers do not draw alike."""
     study.sampler = _sampler(int(np.random.SeedSequence([seed, slot]).generate_state(1)[0]))
 
 
-def suggest(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
+def suggest(trial: "Trial", space: Space) -> dict[str, Any]:
     """A point of the space, as the sampler or the queue has it."""
     point: dict[str, Any] = {}
     for one in space:
@@ -144,7 +144,7 @@ def suggest(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
     return point
 
 
-def importances(study: "optuna.Study") -> dict[str, float]:
+def importances(study: "Study") -> dict[str, float]:
     """Share of the scores' variance by each setting, the most important first (fANOVA, Hutter et al. 2014);
     empty where too few trials were trained to the end to tell."""
     optuna = need_optuna()
@@ -182,7 +182,7 @@ def _pruner(first_rung: int | None) -> Any:
     return optuna.pruners.SuccessiveHalvingPruner(min_resource=first_rung, reduction_factor=FACTOR)
 
 
-def _about(study: "optuna.Study") -> dict[str, Any]:
+def _about(study: "Study") -> dict[str, Any]:
     found = study.user_attrs.get(ABOUT, {})
     return dict(found) if isinstance(found, Mapping) else {}
 
