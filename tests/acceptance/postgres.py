@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -59,6 +60,6 @@ def running() -> Iterator[str]:
         yield f"postgresql+psycopg2://whet@127.0.0.1:{port}/postgres"
     finally:
         if server is not None:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # which does not wait for those who are connected
             server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
