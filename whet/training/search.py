@@ -202,12 +202,12 @@ class _Leader:
                 ).run()
                 self._slots.close()
                 own["seconds"] = {"trials": self._clock.elapsed}
-                own["trials"] = [one.to_json() for one in records_of(self._study)]
                 own["plan"] = plan_again(
                     records_of(self._study), self._clock, self._ground.request.config.seed, self._listen
                 ).to_json()
                 self._save()
-            records = records_of(self._study)
+            records = [one for one in records_of(self._study) if one.state != "waiting"]  # never begun
+            own["trials"] = [one.to_json() for one in records]
             plan = Plan.from_json(own["plan"])
             found = Reruns(self._ground, folder, plan, records, self._listen).run()
             manifest |= {name: found.pop(name) for name in ("results", "sha256")}

@@ -13,6 +13,7 @@ from whet.tasks import Task
 from whet.tasks.classification import Classification
 
 EQUAL: Final = 0.01  # a difference that is surely smaller is none: a point of accuracy
+_ITSELF: Final = "the default itself"  # where there is nothing to test
 _GROUPS: Final = 40  # of rows, each left out in turn
 
 
@@ -44,6 +45,11 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """For people."""
+        if self.test == _ITSELF:
+            return (
+                f"Equal: of all that was trained again the default itself is the best on dev; its "
+                f"{NAMES.get(self.metric, self.metric)} is {self.default:.4f} on {self.n_rows:,} rows."
+            )
         unit, scale, form = (
             ("points of ", 100, "+.1f") if self.metric != "loss" else ("nats less ", 1, "+.4f")
         )
@@ -75,7 +81,7 @@ class Verdict:
 def the_same(metric: str, value: float, n_rows: int, n_seeds: int) -> Verdict:
     """Where the default itself has won."""
     seeds = n_seeds, n_seeds
-    return Verdict("equal", metric, value, value, 0.0, (0.0, 0.0), 1.0, "it is the default", n_rows, seeds)
+    return Verdict("equal", metric, value, value, 0.0, (0.0, 0.0), 1.0, _ITSELF, n_rows, seeds)
 
 
 def judge(by: str, targets: np.ndarray, default: Said, winner: Said) -> Verdict:
