@@ -136,7 +136,8 @@ def read_ground(asked: SearchRequest, listen: Listener) -> Ground:
         known = seeds(space, family, width, values)[: asked.trials - 1]
         points += [*known, *({} for _ in range(asked.trials - 1 - len(known)))]
         if known:
-            say(f"{counted(len(known), 'trial')} begin at points that the encoder's authors published.")
+            begin = "begins at a point" if len(known) == 1 else "begin at points"
+            say(f"{counted(len(known), 'trial')} {begin} that others have published, or at a recipe.")
     ground = Ground(
         request,
         asked.settings,
