@@ -185,6 +185,8 @@ RESULTS = (
     "labelling.Selection",
     "glue_suite.GlueResults",
     "slices.Slice",
+    "searching.Search",
+    "searching.Helped",
     "training.estimate.Estimate",
     "data.findings.Report",
     "data.findings.Finding",

@@ -35,6 +35,8 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("examples.py", 0),
     ("files.py", 0),
     ("recipes.py", 0),
+    ("search_space.py", 0),
+    ("search_record.py", 0),
     ("entities.py", 1),
     ("data/*.py", 1),
     ("metrics.py", 1),
@@ -58,6 +60,7 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("glue_scores.py", 1),
     ("label_errors.py", 1),
     ("selection.py", 1),
+    ("search_pictures.py", 1),
     ("demo_data/__init__.py", 1),
     ("encoder/*.py", 2),
     ("checkpoints/**.py", 3),
@@ -81,6 +84,7 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("labelling.py", 7),
     ("submission.py", 7),
     ("glue_suite.py", 7),
+    ("searching.py", 7),
     ("cli/*.py", 7),
     ("__main__.py", 7),
     ("__init__.py", 7),  # the lazy door
@@ -98,10 +102,12 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "typer": ("cli/*.py", "training/listeners.py"),
     "click": ("cli/*.py", "training/listeners.py"),
     "rich": ("cli/*.py", "training/listeners.py"),
+    "optuna": ("training/study.py", "training/slots.py", "training/search.py", "training/search_trials.py"),
+    "sqlalchemy": ("training/study.py",),
 }
 """Where a package may be imported at all."""
 
-ONLY_IN_FUNCTIONS = frozenset({"transformers"})
+ONLY_IN_FUNCTIONS = frozenset({"transformers", "optuna", "sqlalchemy"})
 """Packages whose import is slow: inside functions, or under TYPE_CHECKING, and nowhere else."""
 
 UNPICKLERS = frozenset(
@@ -130,7 +136,7 @@ MOST_PUBLIC_NAMES = 20
 HEAVY = frozenset(
     {
         *("accelerate", "datasets", "huggingface_hub", "numpy", "pandas", "pyarrow", "scipy"),
-        *("sentence_transformers", "sklearn", "tokenizers", "torch", "transformers"),
+        *("optuna", "sentence_transformers", "sklearn", "sqlalchemy", "tokenizers", "torch", "transformers"),
     }
 )
 """What `import whet` and `whet --help` must not load: each costs a good part of a second, or seconds."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from whet.glue_suite import glue
     from whet.known_models import models
     from whet.labelling import select
+    from whet.searching import search
     from whet.user_model import Model
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "load_module",
     "locate",
     "models",
+    "search",
     "select",
     "train",
 ]
@@ -64,6 +66,7 @@ _HOMES = {
     "WhetError": "whet.errors",
     "glue": "whet.glue_suite",
     "models": "whet.known_models",
+    "search": "whet.searching",
     "select": "whet.labelling",
     "locate": "whet.checkpoints.locate",
 }

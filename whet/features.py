@@ -30,6 +30,8 @@ _OF_FREE_DISK = 0.5  # share that a mapped file may take
 class Features(ABC):
     """Rows of numbers of all texts of one store."""
 
+    rows: np.ndarray  # (n, hidden_size)
+
     @abstractmethod
     def on(self, batch: PackedBatch, texts: np.ndarray) -> PackedBatch:
         """The pack of these texts (n,), with what is known of them."""
@@ -76,6 +78,9 @@ class Hidden(Features):
     def on(self, batch: PackedBatch, texts: np.ndarray) -> PackedBatch:
         found = torch.from_numpy(self.rows[self.places(batch, texts)])
         return replace(batch, hidden=found.to(batch.token_ids.device), depth=self._depth)
+
+
+Compute = Callable[..., Features]  # as `compute_features`
 
 
 def needed_bytes(model: TextModel, store: TokenStore, is_encoder_frozen: bool) -> int:

@@ -61,8 +61,12 @@ class Spread:
 def figure(true: ArrayLike, answers: Sequence[ArrayLike], n_labels: int, metric: str) -> Figure:
     """true (n,) integers in [0, n_labels); answers: those of each seed, (n,) too, or -1 for no answer."""
     found = [_influences(true, seed, n_labels, metric) for seed in answers]
-    by_seed = np.array([value for value, _ in found])
-    influences = np.stack([parts for _, parts in found])  # (n_seeds, n)
+    return figure_of(np.array([value for value, _ in found]), np.stack([parts for _, parts in found]))
+
+
+def figure_of(by_seed: Floats, influences: Floats) -> Figure:
+    """From a metric of each seed (n_seeds,), and the influence on it of each text, or of each group of texts
+    that stands for one (n_seeds, n)."""
     mean: Floats = influences.mean(axis=0)
     n_seeds, n = influences.shape
     if n_seeds == 1 or n == 1:

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -93,7 +94,8 @@ def _local(name: str) -> Path | None:
             if finished:
                 kept = f"; finished is {', '.join(map(str, finished))}"
             raise CheckpointError(
-                f"{name}: this run did not finish{kept}. Go on with it: whet train --resume --out {name}"
+                f"{name}: this run did not finish{kept}. Go on with it: whet {_verb(folder)} --resume --out "
+                f"{name}"
             )
         return inner if is_run else folder
     if name == "mini":
@@ -103,6 +105,14 @@ def _local(name: str) -> Path | None:
     if name.startswith((".", "/", "~", "runs/")) or name.count("/") > 1 or "\\" in name:
         raise CheckpointError(f"{name}: there is no such folder.")
     return None
+
+
+def _verb(run: Path) -> str:
+    """The command that goes on with a run."""
+    try:
+        return "search" if json.loads((run / "run.json").read_text()).get("kind") == "search" else "train"
+    except (OSError, ValueError, AttributeError):
+        return "train"
 
 
 def _mini() -> Path:

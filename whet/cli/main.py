@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from whet.cli import check, compare, demo, evaluate, glue, models, predict, recipes, select, train
+from whet.cli import check, compare, demo, evaluate, glue, models, predict, recipes, search, select, train
 from whet.errors import UsageError, WhetError
 from whet.version import __version__
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("demo")(demo.command)
 app.command("check")(check.command)
 app.command("train")(train.command)
+app.command("search")(search.command)
 app.command("eval")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("compare")(compare.command)

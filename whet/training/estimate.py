@@ -66,7 +66,7 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     n_runs = request.seeds if request.folds is None else request.folds + 1
     limit = None if request.config.time_limit is None else request.config.time_limit / n_runs
     prepared = prepare(request, lambda text: listen(Note(text)))
-    config = replace(prepared.config, time_limit=limit)
+    config = replace(prepared.settled(request.config), time_limit=limit)
     if request.folds is not None:
         plan_folds(request, prepared)  # raises what the run would
     model, new = prepared.start(config, lambda text: listen(Note(text)))

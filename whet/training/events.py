@@ -52,6 +52,18 @@ class Evaluated:
 
 @final
 @dataclass(frozen=True)
+class Looked:
+    """Dev was looked at within an epoch, where somebody asked for it; nothing is kept."""
+
+    step: int
+    epoch: int
+    metrics: Mapping[str, Any]
+    headline: Mapping[str, float]
+    seconds: float
+
+
+@final
+@dataclass(frozen=True)
 class TrainingDone:
     n_steps: int
     n_tokens: int
@@ -88,5 +100,5 @@ class Warned:
     text: str
 
 
-Event = Note | TrainingStarted | StepDone | Evaluated | Saved | Replanned | Warned | TrainingDone
+Event = Note | TrainingStarted | StepDone | Evaluated | Looked | Saved | Replanned | Warned | TrainingDone
 Listener = Callable[[Event], None]

@@ -1,11 +1,17 @@
-"""Frozen layers computed once for a stage of training, where that saves work and there is room."""
+"""Frozen layers computed once for a stage of training, or for several trainings, where that saves work and
+there is room."""
 
+import hashlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, final
+
+import torch
 
 from whet.config import TrainConfig
 from whet.encoder.network import Encoder
-from whet.features import Features, compute_features, needed_bytes, room
+from whet.features import Compute, Features, compute_features, needed_bytes, room
+from whet.model import TextModel
+from whet.text.store import TokenStore
 from whet.training.events import Listener, Note
 from whet.training.gradient import Examples
 from whet.training.groups import beginnings
@@ -31,6 +37,7 @@ def computed_once(
     precision: str,
     emit: Listener,
     pause: Callable[[], None],
+    compute: Compute = compute_features,
 ) -> Once:
     """For the stage of this epoch, from 1. A stage of one epoch would gain nothing; padded encoders are run
     as a whole; and what does not fit is computed again at each step. Which it is depends on nothing that
@@ -57,9 +64,57 @@ def computed_once(
         )
         return Once(None, None)
     try:
-        found = [compute_features(model, store, layers, whole, precision, pause) for store in stores]
+        found = [compute(model, store, layers, whole, precision, pause) for store in stores]
     except OSError as error:
         emit(Note(f"{what} cannot be computed once ({error}): computed again at each step."))
         return Once(None, None)
     emit(Note(f"{what} was computed once for epochs {begins} to {ends - 1} ({size})."))
     return Once(found[0], None if dev is None else found[1])
+
+
+@final
+class SharedFeatures:
+    """Features that several trainings, one after another, compute once between them: a stage finds what an
+    earlier one has made of the same texts with the same frozen weights."""
+
+    def __init__(self, most_bytes: float) -> None:
+        """The oldest are given up where all together would take more than most_bytes."""
+        self._most = most_bytes
+        self._found: dict[tuple[object, ...], tuple[TokenStore, Features]] = {}
+        self.n_computed = 0
+
+    def compute(
+        self,
+        model: TextModel,
+        store: TokenStore,
+        n_frozen_layers: int,
+        is_encoder_frozen: bool,
+        precision: str,
+        between: Callable[[], None] = lambda: None,
+    ) -> Features:
+        """As `compute_features`."""
+        weights = _digest(model, n_frozen_layers, is_encoder_frozen)
+        key = (id(store), n_frozen_layers, is_encoder_frozen, precision, model.layout, weights)
+        if key not in self._found:
+            found = compute_features(model, store, n_frozen_layers, is_encoder_frozen, precision, between)
+            self.n_computed += 1
+            self._found[key] = store, found  # holds the store, so that its id stays its own
+            while len(self._found) > 1 and self._bytes > self._most:
+                del self._found[next(iter(self._found))]
+        self._found[key] = self._found.pop(key)  # the newest
+        return self._found[key][1]
+
+    @property
+    def _bytes(self) -> int:
+        return sum(features.rows.nbytes for _, features in self._found.values())
+
+
+def _digest(model: TextModel, n_frozen_layers: int, is_encoder_frozen: bool) -> str:
+    """Of all weights that the features of a model depend on."""
+    encoder = model.encoder
+    parts = [encoder] if is_encoder_frozen else [*encoder.lowest, *encoder.sequence[:n_frozen_layers]]
+    found = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        for tensor in part.state_dict().values():
+            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

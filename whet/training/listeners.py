@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from whet.training.events import (
     Evaluated,
     Event,
+    Looked,
     Note,
     Replanned,
     Saved,
@@ -59,6 +60,9 @@ class PlainProgress:
             case Evaluated():
                 self._last = now
                 self._print(evaluation_line(event, self._rate.n_epochs))
+            case Looked():
+                self._last = now
+                self._print(f"step {event.step}/{self._rate.n_steps}  dev {_figures(event.headline)}")
             case Warned():
                 self._print(warning_line(event))
             case Replanned():
@@ -128,7 +132,7 @@ class LiveProgress:
 
 @final
 class MetricsLog:
-    """metrics.jsonl: one line for a logged step or an evaluation, written as they come. One who reads it
+    """metrics.jsonl: one line for a logged step or a look at dev, written as they come. One who reads it
     meanwhile takes what stands before the last newline: a system may show an appended line page by page.
 
     No time stands in it, so that a resumed run's is the same as an uninterrupted one's; times are in
@@ -145,13 +149,13 @@ class MetricsLog:
                 self._every = max(1, event.n_steps // _MOST_LOGGED)
             case StepDone() if event.step % self._every == 0:
                 self._write({"event": "step", **_without_time(event)})
-            case Evaluated():
+            case Evaluated() | Looked():
                 figures = {
                     name: value for name, value in event.metrics.items() if isinstance(value, float | int)
                 }
                 self._write(
                     {
-                        "event": "evaluation",
+                        "event": "evaluation" if isinstance(event, Evaluated) else "look",
                         **_without_time(event),
                         "metrics": None,
                         "headline": None,
@@ -200,7 +204,7 @@ class RunLog:
                 file.write(lines)
 
 
-def _without_time(event: StepDone | Evaluated) -> dict[str, Any]:
+def _without_time(event: StepDone | Evaluated | Looked) -> dict[str, Any]:
     return {key: value for key, value in vars(event).items() if key != "seconds"}
 
 
@@ -235,8 +239,12 @@ class _Rate:
 
 
 def evaluation_line(event: Evaluated, n_epochs: int) -> str:
-    figures = "  ".join(f"{title} {value:.4f}" for title, value in event.headline.items())
-    return f"epoch {event.epoch}/{n_epochs}  dev {figures}{'  (kept)' if event.is_kept else ''}"
+    kept = "  (kept)" if event.is_kept else ""
+    return f"epoch {event.epoch}/{n_epochs}  dev {_figures(event.headline)}{kept}"
+
+
+def _figures(headline: Mapping[str, float]) -> str:
+    return "  ".join(f"{title} {value:.4f}" for title, value in headline.items())
 
 
 def warning_line(event: Warned) -> str:

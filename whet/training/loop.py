@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any, final
@@ -13,10 +13,18 @@ from torch import Tensor
 
 from whet.config import TrainConfig
 from whet.errors import TrainingError
-from whet.features import Features
+from whet.features import Compute, Features, compute_features
 from whet.predictor import Predictor
 from whet.text.batches import plan_epoch
-from whet.training.events import Evaluated, Listener, Note, StepDone, TrainingDone, TrainingStarted
+from whet.training.events import (
+    Evaluated,
+    Listener,
+    Looked,
+    Note,
+    StepDone,
+    TrainingDone,
+    TrainingStarted,
+)
 from whet.training.frozen import Once, computed_once
 from whet.training.gradient import Examples, accumulate, guilty
 from whet.training.optimizer import Schedule, make_schedule
@@ -66,13 +74,17 @@ def fit(
     precision: str,
     emit: Listener,
     pause: Callable[[], None],
+    looks: Collection[int] = (),
+    compute: Compute = compute_features,
 ) -> None:
     """Train from where `state` stands to the end of its schedule.
 
     An epoch's weights are kept where its dev score is not worse than the best one so far by more than a
     standard error (at the end of every epoch without dev). So a difference that may be noise goes to the
     epoch trained longer. `pause` is called wherever the state is whole: it may save it, shorten the
-    schedule, or end the run by an exception. precision is float32, bf16 or float64.
+    schedule, or end the run by an exception; so may `emit`. precision is float32, bf16 or float64. After the
+    steps of `looks`, dev is looked at beside the ends of epochs. `compute` gives what frozen layers make of
+    the texts.
     Raises NonFiniteLoss at the first loss that is not finite.
     """
     progress = state.progress
@@ -86,12 +98,15 @@ def fit(
         epoch = progress.epochs_done + 1
         done = progress.step - progress.epochs_done * per_epoch  # steps of this epoch, in an earlier sitting
         if state.begin(epoch) or once is None:
-            once = computed_once(state, train, dev, epoch, n_epochs, config, precision, emit, pause)
+            once = computed_once(state, train, dev, epoch, n_epochs, config, precision, emit, pause, compute)
         state.train()
         for texts in islice(plan_epoch(train.store, config.batch_size, config.seed, epoch), done, None):
             if progress.step >= progress.schedule.n_steps:
                 break
             emit(train_step(state, train, texts, epoch, config, precision, once.train))
+            ends_epoch = progress.step in (epoch * per_epoch, progress.schedule.n_steps)
+            if dev is not None and progress.step in looks and not ends_epoch:
+                emit(_look(state, dev, epoch, precision, pause, once.dev))
             pause()
         evaluated = _evaluate(state, dev, epoch, config, precision, emit, pause, once.dev)
         progress.epochs_done = epoch
@@ -181,6 +196,23 @@ def _evaluate(
     progress.best_score = max(progress.best_score, score)
     headline = {task.figures[key]: metrics[key] for key in task.headlines}
     return Evaluated(progress.step, epoch, metrics, headline, is_kept, progress.seconds)
+
+
+def _look(
+    state: TrainingState,
+    dev: Examples,
+    epoch: int,
+    precision: str,
+    pause: Callable[[], None],
+    features: Features | None,
+) -> Looked:
+    """Dev, and then training goes on as if nobody had looked."""
+    state.write_back()
+    metrics = _figures(state, dev, precision, pause, features)
+    state.train()
+    task, progress = state.model.task, state.progress
+    headline = {task.figures[key]: metrics[key] for key in task.headlines}
+    return Looked(progress.step, epoch, metrics, headline, progress.seconds)
 
 
 def _figures(

@@ -31,7 +31,7 @@ def describe(request: Request, prepared: Prepared) -> dict[str, Any]:
         "columns": columns.to_json(),
         "labels": list(data.task.output_names),
         "model": prepared.location.name,
-        "model_sha256": _model_sums(prepared),
+        "model_sha256": model_sums(prepared),
         "named": {
             **{name: _path(getattr(named, name)) for name in ("data", "dev", "test")},
             **{name: getattr(named, name) for name in ("task", "text", "pair", "label", "group")},
@@ -50,7 +50,8 @@ def describe(request: Request, prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _model_sums(prepared: Prepared) -> dict[str, str]:
+def model_sums(prepared: Prepared) -> dict[str, str]:
+    """sha256 of the checkpoint's files."""
     paths = [prepared.location.folder / name for name in _CHECKPOINT_FILES]
     return {path.name: checksum(path) for path in paths if path.exists()}
 
@@ -109,7 +110,7 @@ def check_same_data(manifest: Mapping[str, Any], prepared: Prepared, path: Path)
             differing.append(
                 f"{name}: {found['source']} is not what it was begun with, {then['source']} ({rows})"
             )
-    if _model_sums(prepared) != manifest["model_sha256"]:
+    if model_sums(prepared) != manifest["model_sha256"]:
         differing.append(f"the checkpoint {prepared.location.name} has changed")
     if differing:
         raise RunError(

@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
 import torch
 
-from whet.checkpoints.loading import open_checkpoint
+from whet.checkpoints.loading import Checkpoint, open_checkpoint
 from whet.checkpoints.locate import Location, locate
 from whet.config import TrainConfig
 from whet.encoder.device import resolve_device, resolve_precision
@@ -48,6 +48,7 @@ class Request:
     folds: int | None = None  # of a cross-validation
     recipe: str = DEFAULT  # whose settings are in the config already, under those that the user gave
     began: float = field(default_factory=time.monotonic)  # for the time limit
+    command: str = "train"  # of whet, which goes on with it
 
 
 @final
@@ -55,12 +56,12 @@ class Request:
 class Prepared:
     """Data, model and place of computing, ready to train."""
 
-    config: TrainConfig  # as asked for, and with the rate that the encoder's width gives
     data: TrainingData
     train: Examples
     dev: Examples | None
     rules: TextRules
     location: Location
+    hidden_size: int
     device: torch.device
     precision: str
     tokeniser: Tokeniser
@@ -86,6 +87,10 @@ class Prepared:
         self.plan(groups_of(model, start.new, config), config)  # raises now, not once the run folder is there
         return model, start.new
 
+    def settled(self, config: TrainConfig) -> TrainConfig:
+        """The same with the rate that the encoder's width gives, where nobody gave one."""
+        return with_rate(config, self.hidden_size)
+
     def plan(self, groups: Sequence[Group], config: TrainConfig, most_steps: float = math.inf) -> Schedule:
         """Every step of the run. Raises ConfigError where it ends before something of these groups is
         trained."""
@@ -99,9 +104,24 @@ class Prepared:
             )
         return plan(n_texts, config, stages, most_steps)
 
+    def rules_of(self, config: TrainConfig) -> TextRules:
+        """How texts are read under other settings. Raises ConfigError for what this encoder cannot do."""
+        return _rules(config, self.data, open_checkpoint(self.location.folder))
+
+    def under(self, config: TrainConfig) -> "Prepared":
+        """The same under other settings; the tokens are shared where these do not change them."""
+        rules = self.rules_of(config)
+        if rules != self.rules:
+            return self._bound(self.data, config, rules)
+        return replace(self, task=self.data.task.trained_on(self.train.targets, config))
+
     def on(self, data: TrainingData, config: TrainConfig) -> "Prepared":
         """The same with other rows of the same columns and labels."""
-        return _bound(data, config, self.rules, self.location, self.device, self.precision, self.tokeniser)
+        return self._bound(data, config, self.rules)
+
+    def _bound(self, data: TrainingData, config: TrainConfig, rules: TextRules) -> "Prepared":
+        place = self.location, self.hidden_size, self.device, self.precision
+        return _bound(data, config, rules, *place, self.tokeniser)
 
 
 def prepare(request: Request, say: Say) -> Prepared:
@@ -127,19 +147,26 @@ def prepare(request: Request, say: Say) -> Prepared:
     warn_before_training(data, request.named, config, say)
     location = locate(request.model)
     checkpoint = open_checkpoint(location.folder)
-    config = with_rate(config, checkpoint.spec.hidden_size)
-    layout = layout_of(data.task, config.pooling)
-    checkpoint.family.head_class(layout)  # raises now, not once the run folder is there
     tokeniser = Tokeniser.load(checkpoint.folder, checkpoint.spec.n_types)
     if tokeniser.vocab_size > checkpoint.spec.vocab_size:
         raise CheckpointError(
             f"{location.folder}: the tokeniser has {tokeniser.vocab_size} words and the encoder "
             f"{checkpoint.spec.vocab_size}; they do not belong together."
         )
+    rules = _rules(config, data, checkpoint)
+    place = location, checkpoint.spec.hidden_size, device, precision
+    prepared = _bound(data, config, rules, *place, tokeniser)
+    for note in prepared.task.training_notes():
+        say(note)
+    _say_cut(prepared.train, prepared.task, rules, say)
+    return prepared
+
+
+def _rules(config: TrainConfig, data: TrainingData, checkpoint: Checkpoint) -> TextRules:
+    checkpoint.family.head_class(layout_of(data.task, config.pooling))  # raises what it lacks
     columns = data.columns
-    usual = min(data.task.usual_length, checkpoint.spec.max_positions)
-    rules = TextRules(
-        config.max_length or usual,
+    return TextRules(
+        config.max_length or min(data.task.usual_length, checkpoint.spec.max_positions),
         config.cut,
         config.long_texts,
         config.context,
@@ -149,11 +176,6 @@ def prepare(request: Request, say: Say) -> Prepared:
         columns.labels,
         config.pooling,
     )
-    prepared = _bound(data, config, rules, location, device, precision, tokeniser)
-    for note in prepared.task.training_notes():
-        say(note)
-    _say_cut(prepared.train, prepared.task, rules, say)
-    return prepared
 
 
 def _bound(
@@ -161,6 +183,7 @@ def _bound(
     config: TrainConfig,
     rules: TextRules,
     location: Location,
+    hidden_size: int,
     device: torch.device,
     precision: str,
     tokeniser: Tokeniser,
@@ -168,7 +191,7 @@ def _bound(
     task = data.task.trained_on(data.train.targets, config)
     train = examples(data.train, data.columns, task, tokeniser, rules)
     dev = None if data.dev is None else examples(data.dev, data.columns, task, tokeniser, rules)
-    return Prepared(config, data, train, dev, rules, location, device, precision, tokeniser, task)
+    return Prepared(data, train, dev, rules, location, hidden_size, device, precision, tokeniser, task)
 
 
 def _say_cut(train: Examples, task: Task, rules: TextRules, say: Say) -> None:

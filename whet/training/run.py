@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from whet.errors import RunError
 from whet.ledger import Ledger
 from whet.runs import RunFolder, check_out, create_run_folder, read_manifest, run_to_resume
 from whet.training.events import Listener, Note
@@ -23,7 +24,7 @@ def run_training(request: Request, listen: Listener) -> RunFolder:
     made, so a mistake in either leaves nothing behind."""
     check_out(request.out, request.overwrite)
     prepared = prepare(request, lambda text: listen(Note(text)))
-    request = replace(request, config=prepared.config)
+    request = replace(request, config=prepared.settled(request.config))
     start = prepared.start(request.config, lambda text: listen(Note(text)))
     folds = None if request.folds is None else plan_folds(request, prepared)
     folder = create_run_folder(request.out, stem(request.named.data), request.overwrite)
@@ -51,6 +52,10 @@ def resume_training(request: Request, given: Mapping[str, Any], listen: Listener
     folder.claim()
     try:
         manifest = read_manifest(folder.path)
+        if manifest.get("kind") == "search":
+            raise RunError(
+                f"{folder.path} is a search. Go on with it: whet search --resume --out {folder.path}"
+            )
         request = as_begun(request, given, manifest, folder.path)
         if manifest.get("status") == "finished":
             folder.finish()
@@ -59,7 +64,7 @@ def resume_training(request: Request, given: Mapping[str, Any], listen: Listener
         if manifest["threads"] != torch.get_num_threads():
             torch.set_num_threads(manifest["threads"])
         prepared = prepare(request, lambda text: listen(Note(text)))
-        request = replace(request, config=prepared.config)
+        request = replace(request, config=prepared.settled(request.config))
         start = prepared.start(request.config, lambda text: listen(Note(text)))
         check_same_data(manifest, prepared, folder.path)
         say_versions(manifest, listen)

@@ -188,8 +188,8 @@ class Sitting:
     def _command(self) -> str:
         data, out = self._manifest["named"]["data"], self._request.out or str(self._folder.path)
         if data is None:
-            return f"whet.train(data, out={out!r}, resume=True)"
-        return f"whet train {shlex.quote(data)} --out {shlex.quote(out)} --resume"
+            return f"whet.{self._request.command}(data, out={out!r}, resume=True)"
+        return f"whet {self._request.command} {shlex.quote(data)} --out {shlex.quote(out)} --resume"
 
     def _restart(self, collapsed: Collapsed) -> None:
         """Half the rates, twice the warm-up; what the first attempt wrote stays beside."""

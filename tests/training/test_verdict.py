@@ -1,0 +1,112 @@
+"""Better, equal or cannot tell: against `compare_answers`, a closed formula, and for other figures."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from whet.comparison import compare_answers
+from whet.tasks import Task
+from whet.tasks.classification import Classification
+from whet.tasks.regression import Regression
+from whet.training.verdict import EQUAL, Said, judge, the_same
+
+TASK = Classification(("no", "yes"))
+
+
+def logits_of(answers: np.ndarray) -> np.ndarray:
+    return np.stack([1.0 - answers, answers], axis=1).astype(float)
+
+
+def side(answers: np.ndarray, task: Task = TASK) -> Said:
+    """answers (n_seeds, n)."""
+    return Said(dict.fromkeys(range(len(answers)), task), dict(enumerate(map(logits_of, answers))))
+
+
+def drawn(share: float, n_seeds: int, true: np.ndarray, seed: int) -> np.ndarray:
+    """Answers that are right with this chance."""
+    right = np.random.default_rng(seed).random((n_seeds, len(true))) < share
+    return np.where(right, true, 1 - true)
+
+
+TRUE = np.random.default_rng(0).integers(0, 2, 2000)
+
+
+@pytest.mark.parametrize("by", ["accuracy", "mcc", "macro_f1"])
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_labels_are_compared_as_compare_does(by: str, n_seeds: int) -> None:
+    first, second = drawn(0.8, n_seeds, TRUE, 1), drawn(0.85, n_seeds, TRUE, 2)
+    found = judge(by, TRUE, side(first), side(second))
+    answers: dict[str, Any] = {"a": first[0], "b": second[0]}
+    if n_seeds > 1:
+        both = zip("ab", (first, second), strict=True)
+        answers = {name: {str(i): row for i, row in enumerate(rows)} for name, rows in both}
+    (pair,) = compare_answers("", TRUE, answers, 2, by).pairs
+    assert (found.difference, found.p) == pytest.approx((pair.difference, pair.p))
+    assert list(found.interval) == pytest.approx(pair.interval)
+    assert found.word == "better"
+    assert judge(by, TRUE, side(second), side(first)).word == "worse"
+
+
+def test_a_difference_that_is_surely_small_is_equal() -> None:
+    true = np.zeros(20_000, int)
+    first = np.repeat([0, 1], [18_000, 2_000])[None]
+    found = judge("accuracy", true, side(first), side(first.copy()))
+    assert found.word == "equal"
+    assert max(map(abs, found.interval)) <= EQUAL
+    assert found.sentence.startswith("Equal (within ±")
+
+
+def test_few_rows_cannot_tell() -> None:
+    first, second = (drawn(share, 1, TRUE[:40], i) for i, share in enumerate((0.8, 0.82)))
+    found = judge("accuracy", TRUE[:40], side(first), side(second))
+    assert found.word == "cannot tell"
+    assert "95% interval" in found.sentence
+    assert "40 rows" in found.sentence
+
+
+def test_the_default_against_itself_is_equal() -> None:
+    found = the_same("mcc", 0.5, 100, 3)
+    assert (found.word, found.difference, found.interval) == ("equal", 0.0, (0.0, 0.0))
+    assert found.sentence.endswith("the default itself is the best on dev; its MCC is 0.5000 on 100 rows.")
+
+
+def test_other_figures_go_by_a_jackknife_over_groups_of_rows() -> None:
+    """Of a mean over rows the jackknife is the standard error of the groups' means, in closed form."""
+    loss = np.random.default_rng(3).gamma(2.0, 0.2, (2, 400))
+    labels = np.zeros(400, int)
+
+    def of(losses: np.ndarray) -> Said:
+        logits = np.stack([np.log(1 / np.expm1(losses)), np.zeros(400)], axis=1)  # nll of label 0 is the loss
+        return Said({0: TASK}, {0: logits})
+
+    found = judge("loss", labels, of(loss[0]), of(loss[1]))
+    groups = (loss[0] - loss[1]).reshape(10, 40).mean(axis=0)
+    error = groups.std(ddof=1) / np.sqrt(40)
+    half = scipy.stats.t.ppf(0.975, 39) * error
+    assert found.difference == pytest.approx((loss[0] - loss[1]).mean(), abs=1e-9)
+    assert list(found.interval) == pytest.approx([groups.mean() - half, groups.mean() + half], abs=1e-9)
+    assert found.p == pytest.approx(2 * scipy.stats.t.sf(abs(groups.mean()) / error, 39))
+
+
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_numbers_are_judged_too(n_seeds: int) -> None:
+    rng = np.random.default_rng(4)
+    true = rng.normal(size=600)
+    task = Regression()
+
+    def of(noise: float) -> Said:
+        logits = {i: (true + noise * rng.normal(size=600))[:, None] for i in range(n_seeds)}
+        return Said(dict.fromkeys(logits, task), logits)
+
+    worse, better = of(1.0), of(0.4)
+    found = judge("pearson", true, worse, better)
+    expected = [
+        np.mean([np.corrcoef(true, one[:, 0])[0, 1] for one in said.logits.values()])
+        for said in (worse, better)
+    ]
+    assert [found.default, found.winner] == pytest.approx(expected)
+    assert found.word == "better"
+    assert judge("pearson", true, better, worse).word == "worse"
+    assert judge("pearson", true, better, better).word == "equal"

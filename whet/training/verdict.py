@@ -1,0 +1,155 @@
+"""Is what a search has found better than the default? Said on rows that neither training nor choice saw."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, final
+
+import numpy as np
+
+from whet.comparison import NAMES, compare_answers
+from whet.over_seeds import Figure, figure_of, seeds_test, spread
+from whet.paired import LEVEL, METRICS
+from whet.tasks import Task
+from whet.tasks.classification import Classification
+
+EQUAL: Final = 0.01  # a difference that is surely smaller is none: a point of accuracy
+_ITSELF: Final = "the default itself"  # where there is nothing to test
+_GROUPS: Final = 40  # of rows, each left out in turn
+
+
+@final
+@dataclass(frozen=True)
+class Said:
+    """What one side's models say of the same rows, by seed: its task with its own rules, and its logits."""
+
+    tasks: Mapping[int, Task]
+    logits: Mapping[int, np.ndarray]
+
+
+@final
+@dataclass(frozen=True)
+class Verdict:
+    """The winner against the default."""
+
+    word: str  # better, worse, equal, cannot tell
+    metric: str
+    default: float  # mean over seeds
+    winner: float
+    difference: float
+    interval: tuple[float, float]  # 95%, of the difference
+    p: float
+    test: str
+    n_rows: int
+    seeds: tuple[int, int]  # of the default, of the winner
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        if self.test == _ITSELF:
+            return (
+                f"Equal: of all that was trained again the default itself is the best on dev; its "
+                f"{NAMES.get(self.metric, self.metric)} is {self.default:.4f} on {self.n_rows:,} rows."
+            )
+        unit, scale, form = (
+            ("points of ", 100, "+.1f") if self.metric != "loss" else ("nats less ", 1, "+.4f")
+        )
+        low, middle, high = (
+            f"{scale * one:{form}}" for one in (self.interval[0], self.difference, self.interval[1])
+        )
+        name = NAMES.get(self.metric, self.metric)
+        ends = f"{middle} {unit}{name}, 95% interval {low} to {high}"
+        what = {
+            "better": "The winner is better than the default",
+            "worse": "The winner is worse than the default, so keep the default",
+            "equal": f"Equal (within ±{100 * max(map(abs, self.interval)):.1f} points)",
+            "cannot tell": "Cannot tell whether the winner is better than the default",
+        }[self.word]
+        one, other = self.seeds
+        over = f"{one} seeds each" if one == other else f"{one} and {other} seeds"
+        runs = "one seed each" if one == other == 1 else over
+        return f"{what}: {ends} ({self.test}, {runs}, {self.n_rows:,} rows)."
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {
+            "interval": list(self.interval),
+            "seeds": list(self.seeds),
+            "sentence": self.sentence,
+        }
+
+
+def the_same(metric: str, value: float, n_rows: int, n_seeds: int) -> Verdict:
+    """Where the default itself has won."""
+    seeds = n_seeds, n_seeds
+    return Verdict("equal", metric, value, value, 0.0, (0.0, 0.0), 1.0, _ITSELF, n_rows, seeds)
+
+
+def judge(by: str, targets: np.ndarray, default: Said, winner: Said) -> Verdict:
+    """by is what an epoch is chosen by; targets (n, ...) are those of the rows, all labelled.
+
+    Labels are compared as `whet compare` does. Of all other figures the rows' part is a jackknife over groups
+    of rows (Tukey 1958), and the seeds' part as in over_seeds.py."""
+    seeds = len(default.logits), len(winner.logits)
+    first_task = next(iter(default.tasks.values()))
+    if isinstance(first_task, Classification) and by in METRICS:
+        sides = {"default": _answers(default), "winner": _answers(winner)}
+        found = compare_answers("", targets, sides, first_task.n_outputs, by)
+        (pair,), scores = found.pairs, {score.model: score.value for score in found.models}
+        low, high = pair.interval
+        return _verdict(
+            by, scores["default"], scores["winner"], (low, high), pair.p, pair.test, len(targets), seeds
+        )
+    one, other = (_figure(side, targets, by) for side in (default, winner))
+    if spread(one, other).error == 0:
+        return _verdict(by, one.value, other.value, (0.0, 0.0), 1.0, "nothing differs", len(targets), seeds)
+    tested = seeds_test(one, other)
+    low, high = tested.interval
+    test = "t test over groups of rows" + (" and seeds" if max(seeds) > 1 else "")
+    return _verdict(by, one.value, other.value, (low, high), tested.p, test, len(targets), seeds)
+
+
+def _verdict(
+    by: str,
+    default: float,
+    winner: float,
+    interval: tuple[float, float],
+    p: float,
+    test: str,
+    n_rows: int,
+    seeds: tuple[int, int],
+) -> Verdict:
+    difference = winner - default
+    if p < LEVEL and difference != 0:
+        word = "better" if difference > 0 else "worse"
+    elif by != "loss" and max(map(abs, interval)) <= EQUAL:
+        word = "equal"
+    else:
+        word = "cannot tell"
+    return Verdict(word, by, default, winner, difference, interval, p, test, n_rows, seeds)
+
+
+def _answers(side: Said) -> Any:
+    """Indices of labels by seed, -1 for no answer; of one model alone without its seed."""
+    found: dict[str, np.ndarray] = {}
+    for seed, logits in side.logits.items():
+        task = side.tasks[seed]
+        assert isinstance(task, Classification)
+        places = {label: i for i, label in enumerate(task.labels)} | {None: -1}
+        found[str(seed)] = np.array([places[answer] for answer in task.answers(logits)])
+    return found if len(found) > 1 else next(iter(found.values()))
+
+
+def _figure(side: Said, targets: np.ndarray, by: str) -> Figure:
+    n_groups = min(_GROUPS, len(targets))
+    group = np.arange(len(targets)) % n_groups
+    values, influences = [], []
+    for seed, logits in side.logits.items():
+        task = side.tasks[seed]
+
+        def value(rows: np.ndarray, task: Task = task, logits: np.ndarray = logits) -> float:
+            return task.standing(task.metrics(logits[rows], targets[rows]), by)[0]
+
+        whole = value(np.ones(len(targets), np.bool_))
+        values.append(whole)
+        influences.append([(n_groups - 1) * (whole - value(group != i)) for i in range(n_groups)])
+    return figure_of(np.array(values), np.array(influences))
