@@ -51,12 +51,15 @@ def save_model(
     tensors = names.under("", "" if is_mean else family.encoder_prefix).save(_below("encoder.", state))
     of_head = head.names.save(_below("head.", state))
     labels = model.task.output_names
-    config = {
-        **model.config,
-        "architectures": [head.architecture],
+    of_labels = {
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
         "problem_type": model.task.problem_type,
+    }
+    config = {
+        **{key: value for key, value in model.config.items() if key not in of_labels},
+        "architectures": [head.architecture],
+        **(of_labels if labels else {}),
         "dtype": str(tensors[next(iter(tensors))].dtype).removeprefix("torch."),
     }
     config.pop("torch_dtype", None)

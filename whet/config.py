@@ -32,7 +32,15 @@ Averaging = Literal["none", "ema", "mean"]
 Switch = Literal["off", "on"]
 ClassWeights = Literal["none", "balanced"]
 Calibrate = Literal["temperature", "none"]
+Documents = Literal["auto", "blank-lines", "wikitext", "lines", "files"]
+NewEncoder = Literal["none", "tiny", "mini", "small", "medium", "base"]
+Casing = Literal["uncased", "cased"]
 Threshold = Literal["auto", "none", "f1", "precision"]
+
+OF_PRETRAINING = (
+    "mask_rate", "whole_words", "next_sentence", "documents", "new", "vocab_size", "casing",
+)  # fmt: skip
+"""The settings that are about pretraining alone."""
 
 _HIGHEST_SEED = 2**53  # what every reader of JSON reads exactly
 
@@ -197,6 +205,28 @@ class TrainConfig:
     )
     label_separator: str | None = _setting(
         None, "what stands between the labels of a row that are joined text; none finds out which of | ; ,"
+    )
+    mask_rate: float = _setting(0.15, "pretraining: share of the words that are hidden", 0.01, 0.9)
+    whole_words: Switch = _setting("off", "pretraining, on: all tokens of a word are hidden together")
+    next_sentence: Switch = _setting(
+        "off",
+        "pretraining, on: windows are cut in two, and it is learnt too whether the second part follows the "
+        "first (BERT's next-sentence prediction)",
+    )
+    documents: Documents = _setting(
+        "auto",
+        "pretraining: what begins a document of a plain text file: a blank line, a title of WikiText, each "
+        "line, or the file; auto is wikitext where there are such titles, blank-lines where there are blank "
+        "lines, else lines",
+    )
+    new: NewEncoder = _setting(
+        "none", "pretraining: size of a BERT that begins from nothing, with a tokeniser of its own"
+    )
+    vocab_size: int = _setting(
+        30522, "pretraining: words of the tokeniser that is made for a new encoder, at most", 100, 10**6
+    )
+    casing: Casing = _setting(
+        "uncased", "pretraining: whether a new tokeniser keeps capitals and accents apart"
     )
     time_limit: float | None = _setting(
         None, "the run's time, in seconds or as 90s, 10m, 1h30m; the schedule is fitted to it", 1.0

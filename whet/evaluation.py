@@ -9,7 +9,7 @@ import numpy as np
 from whet.predictor import Predictor
 from whet.slices import Slice
 from whet.tasks.base import Task
-from whet.text.store import TokenStore
+from whet.text.store import Store
 
 
 @final
@@ -40,7 +40,7 @@ class Evaluation:
 
 
 def evaluate_store(
-    predictor: Predictor, task: Task, store: TokenStore, targets: np.ndarray, source: str
+    predictor: Predictor, task: Task, store: Store, targets: np.ndarray, source: str
 ) -> tuple[Evaluation, np.ndarray]:
     """Figures over the labelled texts of a store, and the logits (n_texts, n_outputs) of all of them.
 

@@ -20,7 +20,7 @@ from whet.encoder.network import Encoder
 from whet.encoder.packing import PackedBatch
 from whet.model import TextModel
 from whet.text.batches import inference_batches, pack_texts
-from whet.text.store import TokenStore, ranges
+from whet.text.store import Store, ranges
 
 _TOKENS = 4096  # tokens a pack
 _IN_MEMORY = 1 << 26  # bytes; more is a mapped file
@@ -83,7 +83,7 @@ class Hidden(Features):
 Compute = Callable[..., Features]  # as `compute_features`
 
 
-def needed_bytes(model: TextModel, store: TokenStore, is_encoder_frozen: bool) -> int:
+def needed_bytes(model: TextModel, store: Store, is_encoder_frozen: bool) -> int:
     """What the features of a store take."""
     width = model.encoder.spec.hidden_size * (8 if next(model.parameters()).dtype == torch.float64 else 4)
     store.ensure()
@@ -97,7 +97,7 @@ def room(most: float) -> float:
 
 def compute_features(
     model: TextModel,
-    store: TokenStore,
+    store: Store,
     n_frozen_layers: int,
     is_encoder_frozen: bool,
     precision: str,
@@ -131,7 +131,7 @@ def compute_features(
     return reads if is_encoder_frozen else hidden
 
 
-def _reads(store: TokenStore) -> np.ndarray:
+def _reads(store: Store) -> np.ndarray:
     """Rows that a head reads of each text, (n_texts,)."""
     store.ensure()
     if store.n_reads is not None:

@@ -25,7 +25,7 @@ from whet.tasks.base import Task
 from whet.text.batches import pack_texts
 from whet.text.encoding import Encoding
 from whet.text.rules import TextRules
-from whet.text.store import TokenStore, store_of
+from whet.text.store import Store, TokenStore, store_of
 from whet.text.tokens import Tokeniser
 from whet.text.whole import encoding_of_texts
 
@@ -147,7 +147,7 @@ class TextModel(_Packer):
         return store_of(rows, self.encoding)
 
     def batch(
-        self, store: TokenStore, texts: np.ndarray, precision: str, dropout: tuple[int, int] | None = None
+        self, store: Store, texts: np.ndarray, precision: str, dropout: tuple[int, int] | None = None
     ) -> PackedBatch:
         """A pack of some texts on the model's device, of a size that products in `precision` are fast for;
         dropout is (seed, step) while training."""
@@ -230,9 +230,13 @@ def start_model(
     if new_pooler:
         notes.append(f"New pooler ({len(new_pooler)} tensors): the checkpoint has none.")
     same_layout = checkpoint.layout == layout
-    rows = _matching_rows(checkpoint.labels, task.output_names) if same_layout else None
+    rows: Sequence[int] | slice | None = slice(None)  # of words there are the same ones, if any
+    if task.output_names:
+        rows = _matching_rows(checkpoint.labels, task.output_names) if same_layout else None
     head, new_head = head_from(checkpoint, layout, task.n_outputs, rows, dropout, generator)
-    if rows is None:
+    if not task.output_names:
+        notes += _of_words(head, new_head, task)
+    elif rows is None:
         if (bias := task.first_bias()) is not None:
             head.classifier.bias.data.copy_(bias)
         why = (
@@ -242,10 +246,25 @@ def start_model(
         )
         notes.append(f"New head ({len(new_head)} tensors), {why}.")
     else:
-        notes.append(f"The checkpoint's head knows these {len(rows)} labels and is kept.")
+        notes.append(f"The checkpoint's head knows these {task.n_outputs} labels and is kept.")
     new = {f"encoder.{name}" for name in new_pooler} | {f"head.{name}" for name in new_head}
     model = TextModel(encoder, head, task, tokeniser, rules, checkpoint.config)
     return Start(model, frozenset(new), tuple(notes))
+
+
+def _of_words(head: Head, new: frozenset[str], task: Task) -> list[str]:
+    """What a head whose outputs are the words began with."""
+    if "classifier.bias" in new and (bias := task.first_bias()) is not None:
+        head.classifier.bias.data.fill_(float(bias.min()))  # also of what no text has
+        head.classifier.bias.data[: len(bias)] = bias
+    if not new:
+        return ["The checkpoint's masked-LM head is kept."]
+    if "classifier.bias" not in new:
+        return [f"The checkpoint's masked-LM head is kept; new is its {', '.join(sorted(new))}."]
+    return [
+        "The checkpoint has no masked-LM head: one begins, whose decoder is the encoder's table of words and "
+        "whose bias is how often they occur."
+    ]
 
 
 def _matching_rows(theirs: tuple[str, ...], ours: tuple[str, ...]) -> list[int] | None:

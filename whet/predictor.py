@@ -15,7 +15,7 @@ from whet.errors import CheckpointError
 from whet.features import Features
 from whet.model import TextModel
 from whet.text.batches import inference_batches
-from whet.text.store import TokenStore, store_of
+from whet.text.store import Store, store_of
 
 _WINDOW = 4096  # rows sorted by length among themselves; memory does not grow with the file
 _TOKENS = 4096  # tokens a pack
@@ -38,13 +38,13 @@ class Predictor:
 
     def logits(
         self,
-        store: TokenStore,
+        store: Store,
         between: Callable[[], None] = lambda: None,
         features: Features | None = None,
     ) -> np.ndarray:
         """(n_texts, n_outputs) float64, in the store's order; where tokens are read one by one, (n_texts,)
-        objects of (n_reads, n_outputs), with the encoding's marks of them as further columns. `between` is
-        called after each pack; features are what is known of the store's texts."""
+        objects of (n_reads, n_outputs), or what the task keeps of them, with the encoding's marks as further
+        columns. `between` is called after each pack; features are what is known of the store's texts."""
         n_reads = store.ensure().n_reads
         found: np.ndarray = np.empty(len(store), object)
         if n_reads is None:
@@ -60,10 +60,13 @@ class Predictor:
                     found[text] = part if marks is None else np.concatenate([part, marks[i]], axis=1)
             between()
 
-        self._compute(store, self.model.logits, put, features)
+        def kept(texts: np.ndarray, batch: PackedBatch) -> Tensor:
+            return self.model.task.kept(self.model.logits(batch), store.marks(texts))
+
+        self._compute(store, kept, put, features)
         return found
 
-    def vectors(self, store: TokenStore) -> np.ndarray:
+    def vectors(self, store: Store) -> np.ndarray:
         """What stands for each text to the head, (n_texts, hidden_size) float32, in the store's order; of a
         text of several windows that of the first."""
         encoder, head = self.model.encoder, self.model.head
@@ -75,17 +78,17 @@ class Predictor:
             )
             found[texts] = rows[first]
 
-        self._compute(store, lambda batch: head.vectors(encoder, batch), put)
+        self._compute(store, lambda texts, batch: head.vectors(encoder, batch), put)
         return found
 
     def _compute(
         self,
-        store: TokenStore,
-        compute: Callable[[PackedBatch], Tensor],
+        store: Store,
+        compute: Callable[[np.ndarray, PackedBatch], Tensor],
         put: Callable[[np.ndarray, PackedBatch, np.ndarray], None],
         features: Features | None = None,
     ) -> None:
-        """Hand `put` the texts (n,) of each pack, the pack, and what `compute` gives for it, in float64.
+        """Hand `put` the texts (n,) of each pack, the pack, and what `compute` gives for them, in float64.
         Raises CheckpointError where that is not finite."""
         device = next(self.model.parameters()).device
         was_training = self.model.training
@@ -94,7 +97,7 @@ class Predictor:
             for texts in inference_batches(store.ensure().lengths, _TOKENS):
                 batch = self.model.batch(store, texts, self.precision)
                 batch = batch if features is None else features.on(batch, texts)
-                rows = compute(batch).double().cpu().numpy()
+                rows = compute(texts, batch).double().cpu().numpy()
                 if not np.isfinite(rows).all():
                     raise CheckpointError(
                         "The model computes numbers that are not finite, so it has no answers: its weights "

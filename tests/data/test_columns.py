@@ -291,8 +291,7 @@ def test_tasks_by_name():
         "multilabel-classification, regression, token-classification, question-answering, masked-lm."
     )
     assert error(table(text=WORDS, label=LABELS), task="masked-lm") == (
-        "<lists>: the task is masked-lm (it was asked for), which is not built yet. "
-        "Name the columns of a classification with --text and --label, or another file."
+        "<lists>: masked-lm is not learnt from labelled rows. Use whet pretrain."
     )
 
 

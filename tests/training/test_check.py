@@ -148,7 +148,7 @@ GOOD = "text,label\n" + "".join(f"words number {i} of many,{'ab'[i % 2]}\n" for 
         (GOOD, {"text": "body"}, "columns", (), "no column 'body'"),
         ("words,things\nfoo,bar\n", {}, "columns", (), "which column holds"),
         ("text,label\nfoo,1.5\nbar,2.25\nbaz,x\n", {"task": "regression"}, "targets", (), "no finite number"),
-        ("text,label\nfoo,1.5\nbar,1.5\n", {"task": "masked-lm"}, "columns", (), "not built"),
+        ("text,label\nfoo,1.5\nbar,1.5\n", {"task": "masked-lm"}, "columns", (), "labelled rows"),
         ("text,label\nfoo it,a\nbar it,a\n", {}, "one-class", (), "one class"),
         ("text,label\nfoo it,\nbar it,\n", {}, "no-labels", (), "No row has a label"),
     ],

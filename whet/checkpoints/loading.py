@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from whet.checkpoints.families import family_of
-from whet.checkpoints.families.base import MEAN, Family, Tensors, architectures
+from whet.checkpoints.families.base import MASKED_LM, MEAN, Family, Tensors, architectures
 from whet.checkpoints.sentence import dense_tensors
 from whet.encoder.dropout import KeyedDropout
 from whet.encoder.heads import Head
@@ -146,7 +146,7 @@ def encoder_from(
     encoder = family.encoder_of(layout, spec, config)
     found = family.encoder_names(spec, config).load(checkpoint.tensors)
     new = _fill(encoder, found, spec, generator)
-    if layout == MEAN and all(map(_is_of_pooler, new)):  # which nothing reads there
+    if layout in (MEAN, MASKED_LM) and all(map(_is_of_pooler, new)):  # which nothing reads there
         if new:
             encoder.pooler = None
         new = frozenset()
@@ -161,14 +161,14 @@ def head_from(
     checkpoint: Checkpoint,
     layout: str,
     n_outputs: int,
-    rows: Sequence[int] | None,
+    rows: Sequence[int] | slice | None,
     dropout: float | None,
     generator: torch.Generator,
 ) -> tuple[Head, frozenset[str]]:
     """A head in the family's own layout, and the names of its tensors that had to be made new.
 
-    rows are those of the checkpoint's classifier that make this one, None for a new one. What stands before
-    the classifier is kept where the checkpoint has it."""
+    rows are those of the checkpoint's classifier that make this one, in their order or all, None for a new
+    one. What stands before the classifier is kept where the checkpoint has it."""
     head_class = checkpoint.family.head_class(layout)
     head = head_class.build(checkpoint.spec, checkpoint.config, n_outputs)
     found = head_class.names.load(checkpoint.tensors)
@@ -176,7 +176,7 @@ def head_from(
         if rows is None:
             del found[name]
         else:
-            found[name] = found[name][list(rows)]
+            found[name] = found[name][rows if isinstance(rows, slice) else list(rows)]
     new = _fill(head, found, checkpoint.spec, generator)
     _set_dropout(head, dropout)
     return head, new

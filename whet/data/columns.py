@@ -30,7 +30,7 @@ TASKS = (
 )
 SEVERAL_LABELS = "multilabel-classification"
 ONE_LABEL = ("classification", "regression")
-BUILT = ("classification", SEVERAL_LABELS, "regression", "token-classification", "question-answering")
+OF_LABELS = ("classification", SEVERAL_LABELS, "regression", "token-classification", "question-answering")
 
 # In the order they are looked for; compared without case, spaces, "_" and "-".
 PAIR_NAMES = (
@@ -84,8 +84,6 @@ def infer_columns(
     _check_distinct([("--text", text), ("--pair", pair), *(("--label", name) for name in asked)])
     known = table.known
     if known is not None and text is pair is label is None and (known.label or not need_label):
-        if need_label:
-            _check_built(table, task or known.task, f"its columns are those of a GLUE task of {known.task}")
         return Columns(task or known.task, known.text, known.pair, known.labels, known.notes)
     if task in (None, TOKENS) and pair is None and len(asked) < 2:
         found = token_columns(table, text, asked[0] if asked else None, task == TOKENS, need_label)
@@ -119,18 +117,8 @@ def _check_task(table: Table, task: str | None) -> None:
         raise UsageError(
             f"there is no task '{task}'.{nearest(task, TASKS)} The tasks are: {', '.join(TASKS)}."
         )
-    _check_built(table, task, "it was asked for")
-
-
-def _check_built(table: Table, task: str, why: str) -> None:
-    if task in BUILT:
-        return
-    advice = (
-        "--task classification treats each distinct value as a class."
-        if task == "regression"
-        else "Name the columns of a classification with --text and --label, or another file."
-    )
-    raise DataError(f"{table.source}: the task is {task} ({why}), which is not built yet. {advice}")
+    if task not in OF_LABELS:
+        raise DataError(f"{table.source}: {task} is not learnt from labelled rows. Use whet pretrain.")
 
 
 def _check_present(table: Table, names: Sequence[str]) -> None:

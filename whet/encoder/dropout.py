@@ -30,6 +30,14 @@ def sequence_keys(seed: int, step: int, texts: np.ndarray) -> np.ndarray:
         return _mix_numpy(key + (texts.astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN))
 
 
+def draws(keys: np.ndarray, number: int) -> np.ndarray:
+    """The number-th draw, from 0, of each key: (n,) uint64 -> (n,) float64 from 0 up, below 1."""
+    with np.errstate(over="ignore"):
+        found = _mix_numpy(keys + np.uint64(((number + 1) * _GOLDEN) % (1 << 64)))
+    uniform: np.ndarray = (found >> np.uint64(11)) * 2.0**-53
+    return uniform
+
+
 def _mix_numpy(value: np.ndarray | np.uint64) -> np.ndarray:
     x: np.ndarray = np.asarray(value, dtype=np.uint64)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(_MIX1)

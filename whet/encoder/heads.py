@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,10 @@ from whet.encoder.packing import PackedBatch
 
 
 class Head(nn.Module, ABC):
-    """From an encoder and a pack to logits. Its last step is the linear layer `classifier`."""
+    """From an encoder and a pack to logits. Its last step is `classifier`, a linear layer."""
 
-    classifier: nn.Linear
+    classifier: Any
+    reads_words: ClassVar[bool] = False  # whether it reads the encoder's table of words too
 
     @abstractmethod
     def forward(self, encoder: Any, batch: PackedBatch) -> Tensor:

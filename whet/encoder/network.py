@@ -251,6 +251,11 @@ class Encoder(AnyEncoder):
         self._run = recomputed_layer
 
     @property
+    def word_table(self) -> Tensor:
+        """(vocab_size, width), as it is, also while training."""
+        return cast(Words, self.embeddings.parts["words"]).table.weight
+
+    @property
     def sequence(self) -> list[Layer]:
         """The layers in the order in which they are run, one for each time."""
         run = [(depth, i, cast(Layer, self.layers[i])) for depth, i in enumerate(self.order)]

@@ -117,7 +117,7 @@ def pack(
     positions = np.arange(ends[-1]) - np.repeat(firsts, lengths[order])
     if n_filling:  # which may be longer than there are positions
         positions[firsts[ranks[-1]] : ends[ranks[-1]]] = 0
-    token_keys = np.repeat(keys[order], lengths[order]) + positions.astype(np.uint64) * np.uint64(_PLACE)
+    token_keys = keys_of_places(np.repeat(keys[order], lengths[order]), positions)
     values, counts = np.unique(lengths, return_counts=True)
     return PackedBatch(
         token_ids=torch.from_numpy(np.concatenate([token_ids[i] for i in order]).astype(np.int64)),
@@ -133,6 +133,13 @@ def pack(
         else torch.from_numpy(_marked(reads, firsts[ranks[:n_sequences]], lengths[:n_sequences])),
         owners=None if owners is None else torch.from_numpy(owners),
     )
+
+
+def keys_of_places(sequence_keys: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """A key for each token: that of its sequence, (n_tokens,) uint64, and its place there, (n_tokens,) int64
+    -> (n_tokens,) uint64."""
+    keys: np.ndarray = sequence_keys + places.astype(np.uint64) * np.uint64(_PLACE)
+    return keys
 
 
 def _marked(marks: Sequence[np.ndarray], starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

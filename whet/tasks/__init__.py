@@ -2,6 +2,7 @@
 
 from whet.tasks.base import Task
 from whet.tasks.classification import Classification
+from whet.tasks.masked_lm import MaskedLM
 from whet.tasks.multilabel import Multilabel
 from whet.tasks.question_answering import QuestionAnswering
 from whet.tasks.regression import Regression
@@ -11,5 +12,5 @@ __all__ = ["TASKS", "Task"]
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
-    for task in (Classification, Multilabel, Regression, TokenClassification, QuestionAnswering)
+    for task in (Classification, Multilabel, Regression, TokenClassification, QuestionAnswering, MaskedLM)
 }

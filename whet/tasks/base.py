@@ -7,7 +7,7 @@ further columns.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +25,7 @@ from whet.errors import ConfigError, DataError
 from whet.examples import Prediction
 from whet.text.encoding import Encoding
 from whet.text.rules import TextRules
+from whet.text.store import Store, TokenStore
 from whet.text.tokens import Tokeniser
 from whet.text.whole import encoding_of_texts
 
@@ -44,6 +45,10 @@ class Task(ABC):
     has_classes: ClassVar[bool]  # each row has one of a few labels, which findings about labels are about
     right_figure: ClassVar[str] = "accuracy"  # the one that is the share of `is_right`
     choices: ClassVar[tuple[str, ...]]  # what an epoch can be chosen by: keys, or "loss"; the default first
+    has_answers: ClassVar[bool] = True  # a model that is trained for it says something about a text
+    unlearnt: ClassVar[str] = (  # the doctor's advice where nothing is learnt
+        "Do the labels follow from the text? whet check FILE looks for clashes."
+    )
 
     @classmethod
     @abstractmethod
@@ -165,6 +170,17 @@ class Task(ABC):
         """How `texts` become tokens."""
         return encoding_of_texts(tokeniser, rules)
 
+    def tokenised(
+        self, texts: Any, tokeniser: Tokeniser, rules: TextRules
+    ) -> tuple[Store, np.ndarray | None]:
+        """A store of `texts`, and of each text of the store which of these it is of, (n,) int64; None: one
+        each, in their order. Raises DataError where they are too few for this task."""
+        return TokenStore(self.encoding(tokeniser, rules), texts.some, len(texts)), None
+
+    def having_read(self, train: Store) -> "Task":
+        """The same with what it takes from the tokens of the training texts."""
+        return self
+
     def tensor(self, targets: np.ndarray, marks: Sequence[np.ndarray] | None = None) -> Tensor:
         """Labelled targets (n, ...) as `losses` and `weight` take them; marks are those of the tokens that
         are read, of an encoding that has some."""
@@ -196,6 +212,18 @@ class Task(ABC):
         if probability is not None:
             raise ConfigError(f"abstain_below={probability:g}: {self.name} always answers. Leave it out.")
         return self
+
+    def kept(self, logits: Tensor, marks: Sequence[np.ndarray] | None) -> Tensor:
+        """What evaluation keeps of the logits of a pack, (n, n_outputs), in place of them: (n, n_kept);
+        marks as of `tensor`."""
+        return logits
+
+    def probed(
+        self, store: Store, targets: np.ndarray, logits_of: Callable[[Store], np.ndarray]
+    ) -> dict[str, Any]:
+        """Figures of a trained model that take further passes, with "intervals", from the evaluation texts;
+        logits_of gives what `metrics` takes for any store."""
+        return {}
 
     @abstractmethod
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -6,12 +6,12 @@ import numpy as np
 
 from whet.encoder.dropout import sequence_keys
 from whet.encoder.packing import PackedBatch, pack
-from whet.text.store import TokenStore
+from whet.text.store import Store
 
 _AHEAD = 16  # steps whose texts are tokenised together
 
 
-def plan_epoch(store: TokenStore, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+def plan_epoch(store: Store, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
     """The steps of one epoch: arrays of text indices, batch_size each but for the last one.
 
     All texts are shuffled, and each step's are then sorted by length, so that what is cut off together is of
@@ -45,7 +45,7 @@ def inference_batches(lengths: np.ndarray, most_tokens: int) -> list[np.ndarray]
 
 
 def pack_texts(
-    store: TokenStore, texts: np.ndarray, dropout: tuple[int, int] | None = None, multiple: int = 1
+    store: Store, texts: np.ndarray, dropout: tuple[int, int] | None = None, multiple: int = 1
 ) -> PackedBatch:
     """A pack of some texts, with all their windows, its size rounded up to a multiple; dropout is (seed,
     step) while training."""

@@ -3,7 +3,7 @@
 import mmap
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import IO, Any, NamedTuple, final
+from typing import IO, Any, NamedTuple, Protocol, final
 
 import numpy as np
 
@@ -23,9 +23,40 @@ class Sequences(NamedTuple):
     windows: np.ndarray | None  # (n_texts,) int64, sequences of each text; None: one each
 
 
+class Store(Protocol):
+    """Texts by number, as token ids and type ids. Not for several threads at once."""
+
+    is_fixed: bool  # whether the texts are the same at each step
+    lengths: np.ndarray  # (n_texts,) int64, tokens of each text; 0 until it is tokenised
+    full_lengths: np.ndarray  # (n_texts,) int64, tokens before cutting
+    kept: np.ndarray  # (n_texts,) int64, those of them that were not cut away
+    n_windows: np.ndarray | None  # (n_texts,) int64; None: one for each text
+
+    @property
+    def n_reads(self) -> np.ndarray | None:
+        """(n_texts,) int64, tokens that a head reads one by one; None: it reads whole texts."""
+
+    def __len__(self) -> int:
+        """Texts."""
+
+    def ensure(self, texts: np.ndarray | None = None) -> "Store":
+        """Tokenise those of `texts` (n,) that are not yet; None is all. Returns itself."""
+
+    def sequences(self, texts: np.ndarray) -> Sequences:
+        """The sequences of some texts (n,)."""
+
+    def marks(self, texts: np.ndarray) -> list[np.ndarray] | None:
+        """What the task has to know of the tokens that are read: (n_reads, n_marks) of each of texts (n,)."""
+
+    def at(self, seed: int, step: int) -> "Store":
+        """The texts as they are at a step of training."""
+
+
 @final
 class TokenStore:
-    """Texts by number, as token ids and type ids. Not for several threads at once."""
+    """A `Store` of texts that stay as they are."""
+
+    is_fixed = True
 
     def __init__(self, encoding: Encoding, rows: Rows, n_texts: int) -> None:
         """rows gives what the encoding reads, of some indices (n,) int64 below n_texts."""
@@ -34,16 +65,16 @@ class TokenStore:
         self.full_lengths = np.zeros(n_texts, np.int64)  # tokens before cutting
         self.kept = np.zeros(n_texts, np.int64)  # those of them that were not cut away
         self._starts = np.zeros(n_texts, np.int64)
-        self._tokens = _Column(np.int32), _Column(np.uint8), _Column(np.bool_)  # ids, types, reads
+        self._tokens = Column(np.int32), Column(np.uint8), Column(np.bool_)  # ids, types, reads
         self._windows = np.empty(0, np.int64)  # tokens of each window, where texts have several
         self._first_windows = np.zeros(n_texts, np.int64)
         self.n_windows: np.ndarray | None = None  # (n_texts,) int64; None: one for each text
         self.n_reads: np.ndarray | None = None  # (n_texts,) int64, tokens that a head reads one by one
         self._first_reads = np.zeros(n_texts, np.int64)
-        self._marks, self._n_marks = _Column(np.int32), 0
-        if n_texts > ALL_AT_ONCE:  # nameless files, which a crash cannot leave behind; open as long as this
+        self._marks, self._n_marks = Column(np.int32), 0
+        if n_texts > ALL_AT_ONCE:
             for column in (*self._tokens, self._marks):
-                column.file = tempfile.TemporaryFile()  # noqa: SIM115
+                column.spill()
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -56,6 +87,10 @@ class TokenStore:
             missing = np.flatnonzero(self.lengths == 0)
         for start in range(0, len(missing), ALL_AT_ONCE):
             self._add(missing[start : start + ALL_AT_ONCE])
+        return self
+
+    def at(self, seed: int, step: int) -> "TokenStore":
+        """The same."""
         return self
 
     def sequences(self, texts: np.ndarray) -> Sequences:
@@ -114,16 +149,27 @@ class TokenStore:
 
 
 @final
-class _Column:
+class Column:
     """Numbers that grow at their end, in memory or in a file."""
 
     def __init__(self, dtype: type) -> None:
         self.values: np.ndarray = np.empty(0, dtype)
         self.file: IO[bytes] | None = None
 
+    def spill(self) -> None:
+        """Keep them in a nameless file, which a crash cannot leave behind; open as long as this."""
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115
+
+    def close(self) -> None:
+        """No more will come; what is there stays."""
+        if self.file is not None:
+            self.file.close()
+
     def append(self, values: np.ndarray) -> None:
         if self.file is None:
             self.values = np.concatenate([self.values, values])
+            return
+        if len(values) == 0:  # and what is empty cannot be mapped
             return
         self.file.write(np.ascontiguousarray(values).data)
         self.file.flush()

@@ -12,6 +12,7 @@ from whet.errors import CheckpointError
 from whet.files import write_json, write_text
 
 _SETTINGS: Final = "tokenizer_config.json"
+ROLES: Final = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 _OLDER: Final = ("special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt")
 _COPIED: Final = (_SETTINGS, *_OLDER, "*.model")
 
@@ -66,6 +67,22 @@ def settings_of(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read as JSON ({error}). Copy it again.") from None
     if not isinstance(found, dict):
         raise CheckpointError(f"{path}: expected an object. Copy it again.")
+    return found
+
+
+def special_tokens(folder: Path) -> dict[str, str]:
+    """Role (pad, unk ...) -> token, as the tokeniser's own files name them."""
+    found: dict[str, str] = {}
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        try:
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        for role in ROLES:
+            token = content.get(f"{role}_token") if isinstance(content, dict) else None
+            token = token.get("content") if isinstance(token, dict) else token
+            if isinstance(token, str):
+                found[role] = token
     return found
 
 

@@ -16,9 +16,10 @@ from whet.config import Cut
 from whet.errors import CheckpointError
 from whet.text.characters import exact
 from whet.text.encoding import Encoded
-from whet.text.tokeniser_files import converted, settings_of, write_files
+from whet.text.tokeniser_files import converted, settings_of, special_tokens, write_files
 
 _CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
+_MASKS = ("[MASK]", "<mask>")
 _NOWHERE = "\uf8ff"  # for private use: no vocabulary has it
 
 
@@ -123,10 +124,40 @@ class Tokeniser:
     def bare(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of texts without special tokens; an empty text is the unknown token where there are none
         of those, since a sequence has at least one."""
-        found = [one.ids for one in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+        found = self.plain(texts)
         if self._templates[1].n_special == 0:
             found = [ids or [self.unknown] for ids in found]
         return found
+
+    def plain(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of texts without special tokens, none for an empty text."""
+        return [one.ids for one in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def with_words(self, texts: Sequence[str]) -> list[tuple[list[int], list[int | None]]]:
+        """The ids of texts without special tokens, and the word of its text that each is a part of, as the
+        tokeniser itself cuts a text into words."""
+        found = self.backend.encode_batch(texts, add_special_tokens=False)
+        return [(one.ids, one.word_ids) for one in found]
+
+    @property
+    def ids(self) -> list[int]:
+        """Of all tokens."""
+        return sorted(self.backend.get_vocab().values())
+
+    @property
+    def mask(self) -> int | None:
+        """The token that stands for a hidden one, by its role or its usual names; None without one."""
+        named = special_tokens(self.source).get("mask")
+        found = [self.backend.token_to_id(name) for name in (named, *_MASKS) if name is not None]
+        return next((number for number in found if number is not None), None)
+
+    @property
+    def special(self) -> list[int]:
+        """The tokens that are no text: those around texts, and all that the tokeniser calls special."""
+        around = [token for part in self._templates[2].tokens for token in part]
+        added = [n for n, token in self.backend.get_added_tokens_decoder().items() if token.special]
+        named = [self.backend.token_to_id(name) for name in special_tokens(self.source).values()]
+        return sorted({*around, *added, *(number for number in named if number is not None)})
 
     def with_offsets(self, texts: Sequence[str]) -> list[tuple[list[int], np.ndarray]]:
         """The same of texts, each with its tokens' first character and last + 1, (n_tokens, 2) int32: see

@@ -1,8 +1,6 @@
 """Whether a tokeniser belongs to its encoder and to the texts, and what a row looks like as tokens."""
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +9,11 @@ from whet.data.findings import Finding, finding, quoted, visible
 from whet.data.parts import Int64s, Part
 from whet.data.wording import counted
 from whet.text.encoding import Encoded
+from whet.text.tokeniser_files import ROLES, special_tokens
 from whet.text.tokens import Tokeniser
 
 UNKNOWN = 0.01  # share of tokens that the vocabulary does not have, from which on it is told
 UNUSED = 0.05  # share of an encoder's embeddings that no token reaches; some are padded to round sizes
-_ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 _SHOWN_TOKENS = 24
 
 
@@ -33,7 +31,7 @@ def tokeniser_findings(tokeniser: Tokeniser, config: Mapping[str, Any], source: 
         yield Finding("warning", "tokeniser", message, fix, source)
     special = special_tokens(tokeniser.source)
     wrong = []
-    for role in _ROLES:
+    for role in ROLES:
         token, expected = special.get(role), config.get(f"{role}_token_id")
         number = None if token is None else tokeniser.backend.token_to_id(token)
         if token is not None and number is None:
@@ -45,22 +43,6 @@ def tokeniser_findings(tokeniser: Tokeniser, config: Mapping[str, Any], source: 
     if wrong:
         message = f"Special tokens of the tokeniser and of the encoder disagree: {'; '.join(wrong)}."
         yield Finding("warning", "tokeniser", message, fix, source)
-
-
-def special_tokens(folder: Path) -> dict[str, str]:
-    """Role (pad, unk ...) -> token, as the tokeniser's own files name them."""
-    found: dict[str, str] = {}
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        try:
-            content = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        for role in _ROLES:
-            token = content.get(f"{role}_token") if isinstance(content, dict) else None
-            token = token.get("content") if isinstance(token, dict) else token
-            if isinstance(token, str):
-                found[role] = token
-    return found
 
 
 def unknown_findings(part: Part, rows: Int64s, encoded: Encoded, tokeniser: Tokeniser) -> Iterator[Finding]:

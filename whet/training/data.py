@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy as np
 
-from whet.config import TrainConfig
+from whet.config import OF_PRETRAINING, TrainConfig
 from whet.data.columns import Columns, infer_columns
 from whet.data.folds import row_groups
 from whet.data.readers import read_split_of, read_splits
@@ -17,7 +17,6 @@ from whet.data.wording import counted
 from whet.errors import DataError
 from whet.tasks import TASKS, Task
 from whet.text.rules import TextRules
-from whet.text.store import TokenStore
 from whet.text.tokens import Tokeniser
 from whet.training.gradient import Examples
 
@@ -108,7 +107,9 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
     if n_empty:
         rows, verb = counted(n_empty, "row"), "has" if n_empty == 1 else "have"
         say(f"{rows} of {table.source} {verb} an empty text, and {'is' if n_empty == 1 else 'are'} kept.")
-    task = TASKS[columns.task].learn(table, columns, config)
+    kind = TASKS[columns.task]
+    kind.refuse(config, OF_PRETRAINING, "which hides no words. Use whet pretrain")
+    task = kind.learn(table, columns, config)
     whole = _part(table, columns, task)
     if whole.n_unlabelled:
         rows, verb = counted(whole.n_unlabelled, "row"), "has" if whole.n_unlabelled == 1 else "have"
@@ -141,8 +142,8 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
 def examples(part: Part, columns: Columns, task: Task, tokeniser: Tokeniser, rules: TextRules) -> Examples:
     """The part's texts, in the order of its rows; they become tokens when they are first needed."""
     texts: Any = task.texts(part.table, columns, rules, part.rows)
-    store = TokenStore(task.encoding(tokeniser, rules), texts.some, len(texts))
-    return Examples(store, part.targets)
+    store, rows = task.tokenised(texts, tokeniser, rules)
+    return Examples(store, part.targets if rows is None else part.targets[rows], rows)
 
 
 def _part(table: Table, columns: Columns, task: Task) -> Part:

@@ -46,7 +46,7 @@ class Doctor:
         self._luck = _SURE * deviation / (_WINDOW * config.batch_size) ** 0.5
         # what turns a loss of training into one of dev, which is always plain
         self._to_plain = plain / self._chance if self._chance > 0 else 1.0
-        self._labels, self._loss = task.output_names, task.loss
+        self._labels, self._loss, self._unlearnt = task.output_names, task.loss, task.unlearnt
         self._config, self._may_restart = config, may_restart
         self._n_steps = 0
         self._losses: deque[float] = deque(maxlen=2 * _WINDOW)
@@ -111,9 +111,7 @@ class Doctor:
         )
         if config.peak_rate * self._n_steps / 2 < _TINY_TRAVEL:
             return {"rate too low": f"{said}, and the rate is low for so few steps. Leave --lr out."}
-        return {
-            "no learning": f"{said}. Do the labels follow from the text? whet check FILE looks for clashes."
-        }
+        return {"no learning": f"{said}. {self._unlearnt}"}
 
     def _after_evaluation(self, event: Evaluated) -> dict[str, str]:
         found = self._overfitting(event) | self._given_to_all(event)

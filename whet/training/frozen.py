@@ -47,7 +47,8 @@ def computed_once(
     ends = min(first for first in stages if first > begins)
     layers, whole = state.n_frozen_layers, state.is_encoder_frozen
     model = state.model
-    if not layers or ends - begins < 2 or config.feature_cache == 0 or not isinstance(model.encoder, Encoder):
+    has_use = ends - begins >= 2 and config.feature_cache > 0 and train.store.is_fixed
+    if not layers or not has_use or not isinstance(model.encoder, Encoder):
         return Once(None, None)
     stores = [train.store] if dev is None else [train.store, dev.store]
     needed = sum(needed_bytes(model, store, whole) for store in stores)

@@ -15,7 +15,7 @@ from whet.encoder.packing import PackedBatch
 from whet.features import Features
 from whet.model import TextModel
 from whet.text.batches import cut_by_tokens
-from whet.text.store import TokenStore
+from whet.text.store import Store
 
 
 @final
@@ -23,8 +23,9 @@ from whet.text.store import TokenStore
 class Examples:
     """Tokenised texts with their targets."""
 
-    store: TokenStore
+    store: Store
     targets: np.ndarray  # (n_texts, ...) as the task reads them
+    rows: np.ndarray | None = None  # (n_texts,) which of their part's rows each is of; None: one each
 
 
 def accumulate(
@@ -41,12 +42,13 @@ def accumulate(
 
     Each piece's sum is divided by the weight of the whole step, so where the pieces are cut cannot matter."""
     most_tokens = config.tokens_per_pass // len(_seeds(config))
-    pieces = cut_by_tokens(texts, train.store.ensure(texts).lengths, most_tokens)
-    targets = [model.task.tensor(train.targets[piece], train.store.marks(piece)) for piece in pieces]
+    store = train.store.ensure(texts).at(config.seed, step)
+    pieces = cut_by_tokens(texts, store.lengths, most_tokens)
+    targets = [model.task.tensor(train.targets[piece], store.marks(piece)) for piece in pieces]
     weight = sum(map(model.task.weight, targets))
     found = []
     for piece, wanted in zip(pieces, targets, strict=True):
-        said = _logits(model, train.store, piece, step, config, precision, features)
+        said = _logits(model, store, piece, step, config, precision, features)
         wanted = wanted.to(said[0][0].device)
         losses = _losses(model, said, wanted) / weight
         total = losses.sum()
@@ -72,10 +74,11 @@ def guilty(
     """Those of a step's texts (n,) whose loss is not finite when they are alone, since in a pack NaN goes
     through any mask; all of them where there is no such text."""
     found = []
+    store = train.store.at(config.seed, step)
     for text in np.sort(texts):
         alone = np.array([text])
-        targets = model.task.tensor(train.targets[alone], train.store.marks(alone))
-        said = _logits(model, train.store, alone, step, config, precision, features)
+        targets = model.task.tensor(train.targets[alone], store.marks(alone))
+        said = _logits(model, store, alone, step, config, precision, features)
         if not _losses(model, said, targets.to(said[0][0].device)).isfinite().all():
             found.append(int(text))
     return found or np.sort(texts).tolist()
@@ -88,7 +91,7 @@ def _seeds(config: TrainConfig) -> tuple[int, ...]:
 
 def _logits(
     model: TextModel,
-    store: TokenStore,
+    store: Store,
     texts: np.ndarray,
     step: int,
     config: TrainConfig,

@@ -195,6 +195,8 @@ def groups_of(model: TextModel, new: frozenset[str], config: TrainConfig) -> lis
 
 def _word_tables(model: TextModel) -> dict[str, Words]:
     """By the parameter's name, every word table that nothing else reads, as a tied decoder would."""
+    if model.head.reads_words:
+        return {}
     parameters = dict(model.named_parameters(remove_duplicate=False))
     readers = Counter(map(id, parameters.values()))
     tables = {f"{name}.table.weight": part for name, part in model.named_modules() if isinstance(part, Words)}

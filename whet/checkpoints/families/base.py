@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from whet.checkpoints.names import NameTable
 from whet.encoder.attention import FastAttention, Kernel, SelfAttention
-from whet.encoder.heads import Head, TextHead, mean_state
+from whet.encoder.heads import Head, TextHead, Transform, mean_state
+from whet.encoder.masked_lm import MaskedLMHead
 from whet.encoder.network import (
     ACTIVATIONS,
     AnyEncoder,
@@ -35,6 +36,10 @@ MEAN = "mean"
 LEAST_PLACES = 4
 """Tokens that an encoder must be able to read: special ones, and one of each of two texts."""
 
+MASKED_LM, NEXT_SENTENCE = "masked-lm", "next-sentence"
+"""The layouts of pretraining: hidden words; and with them, whether the second part of a text follows the
+first."""
+
 _PURPOSES = {"text": "classifies texts", "token": "tags words", "span": "answers questions"}
 
 
@@ -59,6 +64,12 @@ class Family:
         if layout == MEAN:
             return HeadClass(
                 self._base_class, _mean_head, linear_names("classifier", "linear"), with_pooler=True
+            )
+        if layout not in self.heads and layout in (MASKED_LM, NEXT_SENTENCE):
+            what = "masked-LM head" if layout == MASKED_LM else "next-sentence prediction"
+            raise CheckpointError(
+                f"config.json: model_type is '{self.model_type}', for which whet has no {what}. Choose "
+                f"an encoder of another family (whet models), or --model mini."
             )
         if layout not in self.heads:
             raise CheckpointError(
@@ -91,12 +102,27 @@ class HeadClass:
     architecture: str  # the class
     build: Callable[[EncoderSpec, Config, int], Head]  # for a number of outputs
     names: NameTable  # the head's tensors in it
-    with_pooler: bool = False  # whether the class has the encoder's pooler
+    with_pooler: bool = False  # whether the class has the encoder's pooler, or its folder keeps one, unread
     encoder: Callable[[EncoderSpec, Config], AnyEncoder] | None = None  # where it has another one
 
 
 def _mean_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
     return TextHead(spec, n_outputs, mean_state, spec.dropout)
+
+
+def masked_lm_head(spec: EncoderSpec, config: Config, activation: str) -> MaskedLMHead:
+    """With a transform of one linear layer, an activation and a norm, as BERT and RoBERTa have it."""
+    return MaskedLMHead(spec, tied(config, Transform(spec, activation, norm=layer_norm(spec))))
+
+
+def tied(config: Config, transform: Transform) -> Transform:
+    """The same. Raises CheckpointError where the decoder is no table that the encoder has."""
+    if config.get("tie_word_embeddings", True) is False:
+        raise CheckpointError(
+            "config.json: tie_word_embeddings is false; whet has masked-LM heads only whose decoder is the "
+            "encoder's own table of words."
+        )
+    return transform
 
 
 def linear_names(ours: str, *theirs: str) -> NameTable:

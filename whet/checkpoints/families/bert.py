@@ -3,6 +3,8 @@
 from torch import nn
 
 from whet.checkpoints.families.base import (
+    MASKED_LM,
+    NEXT_SENTENCE,
     Config,
     Family,
     HeadClass,
@@ -12,9 +14,13 @@ from whet.checkpoints.families.base import (
     dropout_of,
     layer_norm,
     linear_names,
+    masked_lm_head,
+    module_names,
+    tied,
 )
 from whet.checkpoints.names import NameTable
-from whet.encoder.heads import Head, TextHead, TokenHead, pooler_output
+from whet.encoder.heads import Head, TextHead, TokenHead, Transform, pooler_output
+from whet.encoder.masked_lm import MaskedLMHead
 from whet.encoder.network import Embeddings, Encoder, EncoderSpec, TokenTypes, Words
 from whet.encoder.positions import AbsolutePositions
 
@@ -46,6 +52,22 @@ def _span_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
     return TokenHead(spec, n_outputs, dropout=None)
 
 
+def _masked_lm_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
+    return masked_lm_head(spec, config, spec.activation)
+
+
+def _next_sentence_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
+    transform = Transform(spec, spec.activation, norm=layer_norm(spec))
+    return MaskedLMHead(spec, tied(config, transform), with_follows=True)
+
+
+_PREDICTIONS = module_names(
+    {
+        "transform.dense": ("cls.predictions.transform.dense",),
+        "transform.norm": ("cls.predictions.transform.LayerNorm",),
+    }
+) | NameTable({"classifier.bias": ("cls.predictions.bias",)})
+_FOLLOWS = linear_names("follows", "cls.seq_relationship")
 _CLASSIFIER = linear_names("classifier", "classifier")
 
 FAMILY = Family(
@@ -60,5 +82,9 @@ FAMILY = Family(
         "text": HeadClass("BertForSequenceClassification", _text_head, _CLASSIFIER, with_pooler=True),
         "token": HeadClass("BertForTokenClassification", _token_head, _CLASSIFIER),
         "span": HeadClass("BertForQuestionAnswering", _span_head, linear_names("classifier", "qa_outputs")),
+        MASKED_LM: HeadClass("BertForMaskedLM", _masked_lm_head, _PREDICTIONS, with_pooler=True),
+        NEXT_SENTENCE: HeadClass(
+            "BertForPreTraining", _next_sentence_head, _PREDICTIONS | _FOLLOWS, with_pooler=True
+        ),
     },
 )

@@ -1,6 +1,7 @@
 """DistilBERT (Sanh et al. 2019): half of BERT's layers, taught by BERT; no token types and no pooler."""
 
 from whet.checkpoints.families.base import (
+    MASKED_LM,
     Config,
     Family,
     HeadClass,
@@ -10,6 +11,7 @@ from whet.checkpoints.families.base import (
     layer_names,
     layer_norm,
     linear_names,
+    masked_lm_head,
     module_names,
     n_places,
     number,
@@ -79,6 +81,14 @@ def _span_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
     return TokenHead(spec, n_outputs, number(config, "qa_dropout", 0.1, below=1.0))
 
 
+def _masked_lm_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
+    return masked_lm_head(spec, config, spec.activation)
+
+
+_VOCAB = module_names(
+    {"transform.dense": ("vocab_transform",), "transform.norm": ("vocab_layer_norm",)}
+) | NameTable({"classifier.bias": ("vocab_projector.bias",)})
+
 FAMILY = Family(
     model_type="distilbert",
     title="DistilBERT",
@@ -99,5 +109,6 @@ FAMILY = Family(
         "span": HeadClass(
             "DistilBertForQuestionAnswering", _span_head, linear_names("classifier", "qa_outputs")
         ),
+        MASKED_LM: HeadClass("DistilBertForMaskedLM", _masked_lm_head, _VOCAB),
     },
 )

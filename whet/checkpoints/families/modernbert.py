@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from whet.checkpoints.families.base import (
+    MASKED_LM,
     Config,
     Family,
     HeadClass,
@@ -17,12 +18,14 @@ from whet.checkpoints.families.base import (
     number,
     setting,
     size,
+    tied,
     width_and_heads,
 )
 from whet.checkpoints.names import NameTable
 from whet.encoder.attention import FastAttention, SelfAttention
 from whet.encoder.heads import Head, TextHead, TokenHead, Transform, first_state, mean_state
 from whet.encoder.local_attention import LocalAttention
+from whet.encoder.masked_lm import MaskedLMHead
 from whet.encoder.network import Embeddings, Encoder, EncoderSpec, Layer, Words
 from whet.encoder.prenorm import GatedFeedForward, PreNormLayer
 from whet.encoder.rotary import RotaryAttention, RotaryPositions
@@ -182,8 +185,16 @@ def _token_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
     return TokenHead(spec, n_outputs, _dropout(config, "classifier_dropout"), _transform(spec, config))
 
 
-_HEAD = module_names({"transform.dense": ("head.dense",), "transform.norm": ("head.norm",)})
-_HEAD |= linear_names("classifier", "classifier")
+def _masked_lm_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
+    """Raises CheckpointError for a decoder without a bias."""
+    if config.get("decoder_bias", True) is False:
+        raise CheckpointError("config.json: decoder_bias is false; whet has masked-LM heads with one only.")
+    return MaskedLMHead(spec, tied(config, _transform(spec, config)))
+
+
+_TRANSFORM = module_names({"transform.dense": ("head.dense",), "transform.norm": ("head.norm",)})
+_HEAD = _TRANSFORM | linear_names("classifier", "classifier")
+_DECODER = _TRANSFORM | NameTable({"classifier.bias": ("decoder.bias",)})
 
 FAMILY = Family(
     model_type="modernbert",
@@ -197,5 +208,6 @@ FAMILY = Family(
         "text": HeadClass("ModernBertForSequenceClassification", _text_head, _HEAD),
         "token": HeadClass("ModernBertForTokenClassification", _token_head, _HEAD),
         "span": HeadClass("ModernBertForQuestionAnswering", _token_head, _HEAD),
+        MASKED_LM: HeadClass("ModernBertForMaskedLM", _masked_lm_head, _DECODER),
     },
 )

@@ -4,6 +4,7 @@ all layers share; what most sentence encoders begin with."""
 from dataclasses import replace
 
 from whet.checkpoints.families.base import (
+    MASKED_LM,
     Config,
     Family,
     HeadClass,
@@ -13,8 +14,10 @@ from whet.checkpoints.families.base import (
     layer_names,
     layer_norm,
     linear_names,
+    masked_lm_head,
     module_names,
 )
+from whet.checkpoints.families.roberta import LM_HEAD
 from whet.checkpoints.names import NameTable
 from whet.encoder.heads import Head, TextHead, TokenHead, Transform, first_state
 from whet.encoder.network import Embeddings, Encoder, EncoderSpec, Words
@@ -77,6 +80,10 @@ def _span_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
     return TokenHead(spec, n_outputs, dropout=None)
 
 
+def _masked_lm_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
+    return masked_lm_head(spec, config, "gelu")
+
+
 FAMILY = Family(
     model_type="mpnet",
     title="MPNet",
@@ -95,5 +102,6 @@ FAMILY = Family(
             "MPNetForTokenClassification", _token_head, linear_names("classifier", "classifier")
         ),
         "span": HeadClass("MPNetForQuestionAnswering", _span_head, linear_names("classifier", "qa_outputs")),
+        MASKED_LM: HeadClass("MPNetForMaskedLM", _masked_lm_head, LM_HEAD),
     },
 )

@@ -2,6 +2,7 @@
 for texts has a layer of its own in place of a pooler."""
 
 from whet.checkpoints.families.base import (
+    MASKED_LM,
     Config,
     Family,
     HeadClass,
@@ -11,9 +12,11 @@ from whet.checkpoints.families.base import (
     dropout_of,
     layer_norm,
     linear_names,
+    masked_lm_head,
     module_names,
     size,
 )
+from whet.checkpoints.names import NameTable
 from whet.encoder.heads import Head, TextHead, TokenHead, Transform, first_state
 from whet.encoder.network import Embeddings, Encoder, EncoderSpec, TokenTypes, Words
 from whet.encoder.positions import AbsolutePositions
@@ -51,6 +54,16 @@ def _span_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
     return TokenHead(spec, n_outputs, dropout=None)
 
 
+def _masked_lm_head(spec: EncoderSpec, config: Config, n_outputs: int) -> Head:
+    return masked_lm_head(spec, config, "gelu")
+
+
+LM_HEAD = module_names(
+    {"transform.dense": ("lm_head.dense",), "transform.norm": ("lm_head.layer_norm",)}
+) | NameTable({"classifier.bias": ("lm_head.bias",)})
+"""What RoBERTa calls its masked-LM head."""
+
+
 def family_like_roberta(model_type: str, title: str, advice: str, name: str) -> Family:
     """A family that is RoBERTa under another name; `name` begins the names of transformers' classes."""
     text = module_names({"transform.dense": ("classifier.dense",), "classifier": ("classifier.out_proj",)})
@@ -70,6 +83,7 @@ def family_like_roberta(model_type: str, title: str, advice: str, name: str) -> 
             "span": HeadClass(
                 f"{name}ForQuestionAnswering", _span_head, linear_names("classifier", "qa_outputs")
             ),
+            MASKED_LM: HeadClass(f"{name}ForMaskedLM", _masked_lm_head, LM_HEAD),
         },
     )
 
