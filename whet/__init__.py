@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         load,
         load_encoder,
         load_module,
+        pretrain,
         train,
     )
     from whet.checkpoints.locate import locate
@@ -53,6 +54,7 @@ __all__ = [
     "load_module",
     "locate",
     "models",
+    "pretrain",
     "search",
     "select",
     "train",

@@ -14,6 +14,7 @@ from whet.checkpoints.locate import locate
 from whet.comparison import Comparison, compare_answers
 from whet.config import Cut, make_config
 from whet.contenders import contenders, read_answers
+from whet.data.corpus import TASK as MASKED_LM
 from whet.data.findings import Report
 from whet.data.table import LabelColumns, one_or_several
 from whet.encoder.device import resolve_device, resolve_precision
@@ -22,6 +23,7 @@ from whet.evaluation import Evaluation
 from whet.ledger import look_together
 from whet.model import TextEncoder, TextModel, start_model
 from whet.paired import METRICS
+from whet.pretraining import with_defaults
 from whet.recipes import DEFAULT, with_recipe
 from whet.runs import read_manifest
 from whet.tasks.classification import Classification
@@ -124,6 +126,8 @@ def train(
     `time.monotonic`, where that is earlier than this call.
     Raises WhetError for whatever the caller can mend.
     """
+    if task == MASKED_LM:
+        raise UsageError(f"task={task}: that is not learnt from labelled rows. Use whet pretrain.")
     request = Request(
         named=Named(data, dev, test, task, text, pair, one_or_several(label), group),
         config=make_config(with_recipe(recipe, settings)),
@@ -148,6 +152,57 @@ def train(
     return Run(folder.path, read_manifest(folder.path))
 
 
+def pretrain(
+    *texts: Any,
+    dev: Any = None,
+    text: str | None = None,
+    pair: str | None = None,
+    model: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    quiet: bool = False,
+    listeners: Sequence[Listener] = (),
+    began: float | None = None,
+    **settings: Any,
+) -> Run:
+    """Train an encoder on hidden words of texts without labels, and write a run folder whose model is one for
+    `train(..., model=FOLDER)`.
+
+    texts: text files, folders of .txt files, whatever `train` reads (of rows the text column), or a list of
+    strings. model is gone on with; new="tiny" and so on (a setting) makes an encoder and its tokeniser from
+    nothing. settings are as of `train`, with the defaults of `whet.pretraining`; so are the others.
+    Raises WhetError for whatever the caller can mend."""
+    if model is not None and settings.get("new", "none") != "none":
+        raise UsageError(f"model={model} with new={settings['new']}: go on with one, or begin a new one.")
+    if resume and overwrite:
+        raise UsageError("resume goes on with a run and overwrite replaces it. Choose one of the two.")
+    if not texts and not resume:
+        raise UsageError("Name the texts.")
+    request = Request(
+        named=Named(_corpus(texts), dev, None, MASKED_LM, text, pair),
+        config=make_config(with_defaults(settings)),
+        model=_DEFAULT_MODEL if model is None else os.fspath(model),
+        out=None if out is None else os.fspath(out),
+        overwrite=overwrite,
+        began=time.monotonic() if began is None else began,
+        command="pretrain",
+    )
+    with listening(quiet, listeners) as listen:
+        if resume:
+            named: dict[str, Any] = {"task": MASKED_LM, "text": text, "pair": pair, "model": model}
+            given = settings | {name: value for name, value in named.items() if value is not None}
+            folder = resume_training(request, given, listen)
+        else:
+            folder = run_training(request, listen)
+    return Run(folder.path, read_manifest(folder.path))
+
+
+def _corpus(texts: tuple[Any, ...]) -> Any:
+    """As `Named` has it: nothing, one source, or several."""
+    return texts if len(texts) > 1 else texts[0] if texts else None
+
+
 def estimate(
     data: Any,
     *,
@@ -166,12 +221,13 @@ def estimate(
     began: float | None = None,
     **settings: Any,
 ) -> Estimate:
-    """What `train` with the same arguments would take: steps, tokens, minutes, memory, disk.
+    """What `train` with the same arguments would take: steps, tokens, minutes, memory, disk; with
+    task="masked-lm" what `pretrain` would, of which data is a text or a tuple of several.
 
     A few steps are timed at rate 0; nothing is written. Raises WhetError, as `train` would."""
     request = Request(
         named=Named(data, dev, test, task, text, pair, one_or_several(label), group),
-        config=make_config(with_recipe(recipe, settings)),
+        config=make_config(with_defaults(settings) if task == MASKED_LM else with_recipe(recipe, settings)),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
         recipe=recipe or DEFAULT,
         **several(seeds, folds),

@@ -62,6 +62,39 @@ def model_card(
     return "\n".join(lines)
 
 
+def encoder_card(base: str, task: Task, source: str, metrics: Mapping[str, Any] | None, dev: str) -> str:
+    """The same of an encoder that was pretrained, and answers nothing by itself."""
+    lines = [
+        "---",
+        "library_name: transformers",
+        f"pipeline_tag: {task.pipeline}",
+        "tags: [whet]",
+        "---",
+        "# Encoder",
+        "",
+        f"Trained by whet {__version__} on hidden words of {source} ({task.describe()}), from `{base}`.",
+        "",
+    ]
+    if metrics is not None:
+        names = [*(task.figures[key] for key in task.headlines), "pseudo-perplexity"]
+        figures = [with_interval(metrics, key) for key in (*task.headlines, "pseudo_perplexity")]
+        lines += [
+            f"On {metrics['n']:,} windows of {metrics['n_documents']:,} documents ({dev}), with 95% "
+            "intervals:",
+            "",
+            f"| {' | '.join(names)} |",
+            f"|{' --- |' * len(names)}",
+            f"| {' | '.join(figures)} |",
+            "",
+        ]
+    lines += [
+        "Fine-tune it: `whet train FILE --model FOLDER`. transformers opens it too:",
+        f"`{task.opened_with}`, or `AutoModel.from_pretrained('FOLDER')`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def _opened_elsewhere(task: Task, pooling: Pooling) -> list[str]:
     if pooling == "mean":
         return [

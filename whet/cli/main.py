@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from whet.cli import check, compare, demo, evaluate, glue, models, predict, recipes, search, select, train
+from whet.cli import (
+    check,
+    compare,
+    demo,
+    evaluate,
+    glue,
+    models,
+    predict,
+    pretrain,
+    recipes,
+    search,
+    select,
+    train,
+)
 from whet.errors import UsageError, WhetError
 from whet.version import __version__
 
@@ -27,6 +40,7 @@ app.command("demo")(demo.command)
 app.command("check")(check.command)
 app.command("train")(train.command)
 app.command("search")(search.command)
+app.command("pretrain")(pretrain.command)
 app.command("eval")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("compare")(compare.command)

@@ -58,7 +58,7 @@ def read_splits(source: Any) -> Splits:
 
 def read_table(source: Any, *, split: str | None = None) -> Table:
     """One table: a file, or the named split ("train", "dev" or "test") of a source that has several."""
-    path = _file(source)
+    path = file_of(source)
     if path is not None and split in (None, "train"):
         return _read_file(path, str(source))
     wanted = {"validation": "dev"}.get(split or "train", split or "train")
@@ -90,7 +90,7 @@ def stream_tables(source: Any, rows: int = 4096) -> Iterator[Table]:
         lines = Lines(STDIN, _read_stdin, only_newline=True)
         yield from _numbered(Table(STDIN, None), pipe_batches(lines, rows))
         return
-    path = _file(source)
+    path = file_of(source)
     if path is None:
         table = read_table(source)
         for start in range(0, len(table), rows):
@@ -125,7 +125,7 @@ def _splits(source: Any) -> dict[str, Table]:
         return hub.splits_of("<Dataset>", source)
     if not isinstance(source, str | os.PathLike):
         return {"train": table_of_lists(source)}
-    file = _file(source)
+    file = file_of(source)
     if file is not None:
         return {"train": _read_file(file, str(source))}
     return _read_folder(Path(source), str(source))
@@ -136,7 +136,7 @@ def _name(source: Any) -> str:
     return str(source) if isinstance(source, str | os.PathLike) else "<Dataset>"
 
 
-def _file(source: Any) -> Path | None:
+def file_of(source: Any) -> Path | None:
     """The file a source names; None where it is no path or a folder; an error where nothing is there."""
     if not isinstance(source, str | os.PathLike) or str(source).startswith("hf:"):
         return None

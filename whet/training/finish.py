@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from whet.artifact import save_model
-from whet.card import model_card
+from whet.card import encoder_card, model_card
 from whet.config import TrainConfig
 from whet.data.writing import open_writer
 from whet.evaluation import evaluate_logits, evaluate_store
@@ -58,6 +58,11 @@ def score_and_save(
     figures: dict[str, Any] = {"decision": task.to_json()["decision"]}
     if part is not None:
         figures["dev"] = evaluate_logits(task, logits, targets, part.table.source).metrics
+        assert dev is not None
+        probed = task.probed(dev.store, targets, predictor.logits)
+        intervals = figures["dev"]["intervals"] | probed.pop("intervals", {})
+        figures["dev"] = figures["dev"] | probed | {"intervals": intervals}
+    if part is not None and task.has_answers:
         with open_writer(folder.dev_predictions) as write:
             texts: Any = task.texts(part.table, data.columns, prepared.rules, part.rows)
             found = task.decode(logits, rows=texts.some(np.arange(len(texts))))
@@ -72,5 +77,9 @@ def score_and_save(
         )
     source = Path(data.train.table.source).name
     dev_name = "held out" if data.dev_is_held_out else "dev"
-    card = model_card(base, task, source, figures.get("dev"), dev_name, choice, model.rules.pooling)
+    of_dev = figures.get("dev")
+    if task.has_answers:
+        card = model_card(base, task, source, of_dev, dev_name, choice, model.rules.pooling)
+    else:
+        card = encoder_card(base, task, source, of_dev, dev_name)
     return figures, save_model(model, folder.model, card)

@@ -56,8 +56,10 @@ def model_sums(prepared: Prepared) -> dict[str, str]:
     return {path.name: checksum(path) for path in paths if path.exists()}
 
 
-def _path(data: Any) -> str | None:
+def _path(data: Any) -> str | list[str] | None:
     """Data that was named, so that another process finds it again; None for data in memory."""
+    if isinstance(data, tuple) and all(isinstance(one, str | os.PathLike) for one in data):
+        return [os.fspath(one) for one in data]
     return os.fspath(data) if isinstance(data, str | os.PathLike) else None
 
 
@@ -87,6 +89,9 @@ def as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str, 
         )
     if request.named.data is None and begun["data"] is None and manifest.get("status") != "finished":
         raise RunError(f"{path} was trained on data in memory. Pass the same data again, from Python.")
+    for name in ("data", "dev"):
+        if isinstance(begun[name], list):  # several texts
+            begun[name] = tuple(begun[name])
     named = replace(
         request.named,
         **{name: begun.get(name) for name in ("task", "text", "pair", "label", "group")},

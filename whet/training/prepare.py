@@ -1,17 +1,23 @@
 """From a request to everything that training needs, in memory: no run folder yet, nothing written."""
 
 import math
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import final
+from pathlib import Path
+from typing import Any, final
 
 import numpy as np
 import torch
 
 from whet.checkpoints.loading import Checkpoint, open_checkpoint
 from whet.checkpoints.locate import Location, locate
+from whet.checkpoints.new import new_checkpoint
 from whet.config import TrainConfig
+from whet.data.corpus import TASK as MASKED_LM
+from whet.data.texts import Texts
+from whet.data.wording import counted
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.encoder.memory import keep_freed_memory
 from whet.errors import CheckpointError, ConfigError
@@ -21,6 +27,7 @@ from whet.tasks import Task
 from whet.text.rules import TextRules
 from whet.text.tokens import Tokeniser
 from whet.training.check import warn_before_training
+from whet.training.corpus import read_corpus_data
 from whet.training.data import Named, TrainingData, examples, read_training_data
 from whet.training.gradient import Examples
 from whet.training.groups import Group, beginnings, with_rate
@@ -66,6 +73,7 @@ class Prepared:
     precision: str
     tokeniser: Tokeniser
     task: Task
+    scratch: Any = None  # holds the files of an encoder that was made for this run, as long as this lives
 
     def start(self, config: TrainConfig, say: Say) -> tuple[TextModel, frozenset[str]]:
         """A model at its first step, the same each time; and the parameters that take the head's rate."""
@@ -113,7 +121,8 @@ class Prepared:
         rules = self.rules_of(config)
         if rules != self.rules:
             return self._bound(self.data, config, rules)
-        return replace(self, task=self.data.task.trained_on(self.train.targets, config))
+        task = self.data.task.trained_on(self.train.targets, config).having_read(self.train.store)
+        return replace(self, task=task)
 
     def on(self, data: TrainingData, config: TrainConfig) -> "Prepared":
         """The same with other rows of the same columns and labels."""
@@ -121,7 +130,7 @@ class Prepared:
 
     def _bound(self, data: TrainingData, config: TrainConfig, rules: TextRules) -> "Prepared":
         place = self.location, self.hidden_size, self.device, self.precision
-        return _bound(data, config, rules, *place, self.tokeniser)
+        return replace(_bound(data, config, rules, *place, self.tokeniser), scratch=self.scratch)
 
 
 def prepare(request: Request, say: Say) -> Prepared:
@@ -132,7 +141,9 @@ def prepare(request: Request, say: Say) -> Prepared:
         torch.set_num_threads(config.threads)
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
-    data = read_training_data(request.named, config, say)
+    data = (read_corpus_data if request.named.task == MASKED_LM else read_training_data)(
+        request.named, config, say
+    )
     data.task.chosen_by(config)  # raises now, not after an epoch
     if data.dev is None and config.threshold not in ("auto", "none"):
         raise ConfigError(
@@ -144,8 +155,14 @@ def prepare(request: Request, say: Say) -> Prepared:
             f"averaging={config.averaging}: an average is kept only where dev likes it better, and there "
             "are no dev rows. Name a dev file, or let dev_fraction hold some out."
         )
-    warn_before_training(data, request.named, config, say)
-    location = locate(request.model)
+    if data.task.has_answers:
+        warn_before_training(data, request.named, config, say)
+    scratch = None
+    if config.new == "none":
+        location = locate(request.model)
+    else:
+        scratch = tempfile.TemporaryDirectory(prefix="whet-")
+        location = _made(data, config, Path(scratch.name), say)
     checkpoint = open_checkpoint(location.folder)
     tokeniser = Tokeniser.load(checkpoint.folder, checkpoint.spec.n_types)
     if tokeniser.vocab_size > checkpoint.spec.vocab_size:
@@ -155,10 +172,10 @@ def prepare(request: Request, say: Say) -> Prepared:
         )
     rules = _rules(config, data, checkpoint)
     place = location, checkpoint.spec.hidden_size, device, precision
-    prepared = _bound(data, config, rules, *place, tokeniser)
+    prepared = replace(_bound(data, config, rules, *place, tokeniser), scratch=scratch)
     for note in prepared.task.training_notes():
         say(note)
-    _say_cut(prepared.train, prepared.task, rules, say)
+    (_say_cut if prepared.task.has_answers else _say_windows)(prepared.train, prepared.task, rules, say)
     return prepared
 
 
@@ -178,6 +195,14 @@ def _rules(config: TrainConfig, data: TrainingData, checkpoint: Checkpoint) -> T
     )
 
 
+def _made(data: TrainingData, config: TrainConfig, folder: Path, say: Say) -> Location:
+    """A new encoder and its tokeniser, the same each time. Raises DataError."""
+    texts: Any = Texts(data.train.table, data.columns, data.train.rows)
+    n_words = new_checkpoint(folder, lambda: (row[0] for row in texts), config)
+    say(f"New tokeniser: {n_words:,} words, {config.casing}, from the training documents.")
+    return Location(folder, f"a new {config.new} BERT")
+
+
 def _bound(
     data: TrainingData,
     config: TrainConfig,
@@ -191,7 +216,16 @@ def _bound(
     task = data.task.trained_on(data.train.targets, config)
     train = examples(data.train, data.columns, task, tokeniser, rules)
     dev = None if data.dev is None else examples(data.dev, data.columns, task, tokeniser, rules)
+    task = task.having_read(train.store)
     return Prepared(data, train, dev, rules, location, hidden_size, device, precision, tokeniser, task)
+
+
+def _say_windows(train: Examples, task: Task, rules: TextRules, say: Say) -> None:
+    store = train.store.ensure()
+    say(
+        f"{counted(len(store), 'window')} of up to {rules.max_length} tokens (mean "
+        f"{store.lengths.mean():.0f}), none of which reaches into another document."
+    )
 
 
 def _say_cut(train: Examples, task: Task, rules: TextRules, say: Say) -> None:

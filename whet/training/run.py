@@ -96,6 +96,8 @@ def _say_looks(prepared: Prepared, folder: RunFolder, listen: Listener) -> None:
 
 def stem(data: Any) -> str:
     """What a run of this data is called where the user gives no name."""
+    if isinstance(data, tuple) and data:  # of several texts the first names the run
+        return stem(data[0])
     if isinstance(data, str | os.PathLike):
         name = str(data)
         if name.startswith("hf:"):

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import Any, final
 
+import numpy as np
 import torch
 
 from whet.config import TrainConfig
@@ -95,7 +96,7 @@ class Sitting:
         try:
             state = self._train(state)
             is_trained = True
-            self._manifest |= finish(self._request.model, prepared, state, folder, self._config)
+            self._manifest |= finish(prepared.location.name, prepared, state, folder, self._config)
             self._write("finished")
         except NonFiniteLoss as error:
             if state.best is not None:
@@ -189,7 +190,8 @@ class Sitting:
         data, out = self._manifest["named"]["data"], self._request.out or str(self._folder.path)
         if data is None:
             return f"whet.{self._request.command}(data, out={out!r}, resume=True)"
-        return f"whet {self._request.command} {shlex.quote(data)} --out {shlex.quote(out)} --resume"
+        files = " ".join(map(shlex.quote, [data] if isinstance(data, str) else data))
+        return f"whet {self._request.command} {files} --out {shlex.quote(out)} --resume"
 
     def _restart(self, collapsed: Collapsed) -> None:
         """Half the rates, twice the warm-up; what the first attempt wrote stays beside."""
@@ -245,8 +247,9 @@ class Sitting:
         self._folder.write(self._manifest | {"status": status})
 
     def _non_finite(self, error: NonFiniteLoss) -> str:
-        part = self._prepared.data.train
-        places = [part.table.place(int(part.rows[text])) for text in error.texts]
+        part, of = self._prepared.data.train, self._prepared.train.rows
+        numbers = error.texts if of is None else np.unique(of[error.texts]).tolist()
+        places = [part.table.place(int(part.rows[number])) for number in numbers]
         shown = ", ".join(places[:8]) + (f" and {len(places) - 8} more" if len(places) > 8 else "")
         best = self._folder.checkpoints / "best"
         kept = f" The best epoch so far is in {best}." if best.exists() else ""
