@@ -212,6 +212,8 @@ def _write_data(folder: Path) -> None:
     write("new.csv", "id,text", *(f'{i},"{text}"' for i, text in enumerate(POSITIVE + NEGATIVE)))
     write("tickets.csv", "number,message,team", *(f"{i},{row}" for i, row in enumerate(reviews)))
     write("lines.txt", *POSITIVE, *NEGATIVE)
+    letters = [f"Letter {i}.\n{POSITIVE[i % 3]} {NEGATIVE[i // 3 % 3]}\n" for i in range(40)]
+    write("letters.txt", *letters)
     meals = ("soup", "bread", "fish", "rice", "an apple", "cake")
     pairs = [
         f"A man eats {meal}.,{second}.,{label}"
