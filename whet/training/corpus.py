@@ -23,6 +23,11 @@ def read_corpus_data(named: Named, config: TrainConfig, say: Callable[[str], Non
         say(note)
     task = MaskedLM.learn(table, columns, config)
     whole = _part(table)
+    if task.next_sentence and len(whole.rows) == 1:
+        raise DataError(
+            f"{table.source}: next_sentence=on takes second parts from other documents, and there is one. "
+            "Name more texts, or say what begins a document (--set documents=lines)."
+        )
     words = "it" if len(whole.rows) == 1 else "them"
     say(f"{counted(len(whole.rows), 'document')} in {table.source}; of {words} {task.describe()}.")
     if named.dev is not None:
