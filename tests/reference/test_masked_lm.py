@@ -251,7 +251,7 @@ def test_every_word_is_trained_through_the_decoder(model: Any) -> None:
 
     start, store = model
     double = start.model.double().train()
-    state = TrainingState(double, start.new, make_config({}), warmup_then_linear(3, 0.0))
+    state = TrainingState(double, start.new, make_config({"learning_rate": 1e-4}), warmup_then_linear(3, 0.0))
     assert not state.used
     gradient(double, Examples(store, np.arange(len(store))), 8192)
     table = double.encoder.word_table
