@@ -86,13 +86,14 @@ def _predictions() -> Iterator[str]:
         Answer,
         AnswerPrediction,
         Entity,
+        LabelPrediction,
         MultilabelPrediction,
         TagsPrediction,
         ValuePrediction,
     )
 
     rows = [{"id": 7, "text": "A joy.", "label": "positive"}]
-    found = [whet.LabelPrediction("positive", 0.875, {"negative": 0.125, "positive": 0.875}, (-0.5, 1.5))]
+    found = [LabelPrediction("positive", 0.875, {"negative": 0.125, "positive": 0.875}, (-0.5, 1.5))]
     with contextlib.redirect_stdout(io.StringIO()) as lines, open_writer(None) as write:
         write(rows, [dataclasses.replace(found[0], logits=None)])
     with contextlib.redirect_stdout(io.StringIO()) as with_logits, open_writer(None) as write:
@@ -179,6 +180,13 @@ def _rounded(value: Any) -> Any:
 
 
 RESULTS = (
+    "examples.LabelPrediction",
+    "examples.MultilabelPrediction",
+    "examples.ValuePrediction",
+    "examples.AnswerPrediction",
+    "examples.Answer",
+    "examples.TagsPrediction",
+    "examples.Entity",
     "comparison.Comparison",
     "known_models.PackedFamily",
     "known_models.Description",

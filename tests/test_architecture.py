@@ -8,7 +8,7 @@ The rules, each a few lines of `violations`:
 - no cycles, whichever way the imports are written;
 - which third-party packages a floor may import;
 - nothing that can unpickle: a model file must not be able to run code;
-- at most 22 public names, all listed in whet/__init__.py's `__all__`.
+- at most 20 public names, all listed in whet/__init__.py's `__all__`.
 Each rule is tested on a small planted house, so a rule that stopped working is seen.
 """
 
@@ -133,7 +133,7 @@ UNPICKLERS = frozenset(
         "shelve.open",
     }
 )
-MOST_PUBLIC_NAMES = 22
+MOST_PUBLIC_NAMES = 20
 
 HEAVY = frozenset(
     {

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from whet.config import TrainConfig
     from whet.errors import WhetError
     from whet.evaluation import Evaluation
-    from whet.examples import LabelPrediction
     from whet.glue_suite import glue
     from whet.known_models import models
     from whet.labelling import select
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Evaluation",
-    "LabelPrediction",
     "Model",
     "Run",
     "TrainConfig",
@@ -63,7 +61,6 @@ __all__ = [
 _HOMES = {
     "Model": "whet.user_model",
     "Evaluation": "whet.evaluation",
-    "LabelPrediction": "whet.examples",
     "TrainConfig": "whet.config",
     "WhetError": "whet.errors",
     "glue": "whet.glue_suite",
