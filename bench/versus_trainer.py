@@ -88,9 +88,15 @@ def convert(data: Path, out: Path) -> None:
 
 
 def scores(
-    work: Path, baseline: Path, only: list[str], settings: list[str], seeds: int, conll: Path | None
+    work: Path,
+    baseline: Path,
+    only: list[str],
+    settings: list[str],
+    seeds: int,
+    conll: Path | None,
+    runs: Path,
 ) -> None:
-    """Train every seed, or go on with them, and print the table."""
+    """Train every seed, or go on with those in the folder `runs`, and print the table."""
     from whet import api
     from whet.config import parse_settings
 
@@ -98,7 +104,7 @@ def scores(
     rows = []
     for name in only or SETS:
         train, reported, metric = files_of(work, name, conll)
-        out = work / "runs" / f"{name}-{seeds}"
+        out = runs / f"{name}-{seeds}"
         run = api.train(
             train,
             test=reported,
@@ -144,11 +150,22 @@ def main() -> None:
             sub.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
             sub.add_argument("--seeds", type=int, default=5)
             sub.add_argument("--conll", type=Path, help="folder of CoNLL-2003")
+            sub.add_argument(
+                "--runs", type=Path, help="where runs stand, one folder for each --set (WORK/runs)"
+            )
     asked = parser.parse_args()
     if asked.command == "convert":
         convert(asked.data, asked.work)
     else:
-        scores(asked.work, asked.baseline, asked.only, asked.set, asked.seeds, asked.conll)
+        scores(
+            asked.work,
+            asked.baseline,
+            asked.only,
+            asked.set,
+            asked.seeds,
+            asked.conll,
+            asked.runs or asked.work / "runs",
+        )
 
 
 if __name__ == "__main__":
