@@ -9,12 +9,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from whet.search_record import TrialRecord, complete, shown
+from whet.search_record import TrialRecord, complete, shown, told
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 300, 60, 20, 16, 40  # pixels
 _MOST_NAMED: Final = 12  # options of a choice that are written at its axis
-_COLOURS: Final = {"complete": "#1f6f8b", "stopped": "#c9a227", "failed": "#b23a48", "out of time": "#888888"}
+_COLOURS: Final = {"complete": "#1f6f8b", "stopped": "#c9a227", "failed": "#333333", "out of time": "#888888"}
 _WINNER: Final = "#d1495b"
+_LEGEND: Final = "Red is the winner, blue was trained to the end, ochre stopped, black failed"
 _STYLE: Final = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:800px;margin:2em auto;padding:0 1em;color:#222}"
     "svg{width:100%;height:auto;background:#fff}svg text{font-size:12px;fill:#444}"
@@ -35,7 +36,11 @@ def page(
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         *(f"<p>{html.escape(line)}</p>" for line in lines),
-        _figure("History", f"dev's {by} of each trial, and the best so far", history(records, winner)),
+        _figure(
+            "History",
+            f"dev's {by} of each trial, and the best so far (grey). {_LEGEND}",
+            history(records, winner),
+        ),
         _figure("Rungs", "dev at shares of the schedule; a short line was stopped", rungs(records, winner)),
         _figure("Parallel coordinates", "a line a trial; the darker the better", parallel(records, winner)),
         _figure("Importance", "share of the scores' variance (fANOVA)", importance(importances)),
@@ -136,7 +141,7 @@ def _table(records: Sequence[TrialRecord]) -> str:
         f"<tr><td>{one.number}</td><td>{one.state}</td>"
         f"<td>{'-' if (score := _last(one)) is None else f'{score:.4f}'}</td>"
         f"<td>{one.seconds:.0f} s</td>"
-        f"<td>{html.escape('the default' if one.number == 0 else shown(one.point))}</td></tr>"
+        f"<td>{html.escape(told(one.number, one.point))}</td></tr>"
         for one in records
     ]
     head = "<tr><th>trial</th><th></th><th>dev</th><th>time</th><th>settings</th></tr>"

@@ -46,6 +46,13 @@ def best(records: Iterable[TrialRecord], most: int) -> list[TrialRecord]:
     return [one for one in found[:most] if one.number != 0]
 
 
+def told(number: int, point: Mapping[str, Any]) -> str:
+    """The point of a trial in words; the default is named."""
+    if number != 0:
+        return shown(point)
+    return f"the default: {shown(point)}" if point else "the default"
+
+
 def shown(point: Mapping[str, Any]) -> str:
     """A point in words, or what stands for none."""
     words = [f"{name}={'none' if value is None else value}" for name, value in point.items()]

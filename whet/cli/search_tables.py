@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from whet.cli.tables import console, figure, plain_table
-from whet.search_record import TrialRecord, bars, shown
+from whet.search_record import TrialRecord, bars, told
 from whet.training.listeners import clock
 
 _BAR = 30  # letters
@@ -46,7 +46,7 @@ def _print_trials(out: Console, records: list[TrialRecord], found: Mapping[str, 
     for one, score in zip(records, scores, strict=True):
         name = f"{one.number}{' *' if one.number == found['winner']['trial'] else ''}"
         rungs = [figure(one.rungs.get(percent)) for percent in percents]
-        words = "the default" if one.number == 0 else shown(one.point)
+        words = told(one.number, one.point)
         dev, bar = (one.state, "") if score is None else (figure(score), next(lengths))
         table.add_row(name, *rungs, dev, bar, words)
     out.print(table)
@@ -72,7 +72,7 @@ def _print_again(out: Console, records: list[TrialRecord], found: Mapping[str, A
     for number, scores in again["dev"].items():
         name = f"{number}{' *' if int(number) == found['winner']['trial'] else ''}"
         cells = [figure(scores.get(seed)) for seed in seeds]
-        words = "the default" if number == "0" else shown(points.get(int(number), {}))
+        words = told(int(number), points.get(int(number), {}))
         table.add_row(name, *cells, figure(sum(scores.values()) / len(scores)), words)
     out.print(table)
     out.print(f"* the winner, by dev's {again['by']} over fresh seeds. Dev made the choice, so expect less.")

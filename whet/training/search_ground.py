@@ -128,7 +128,7 @@ def read_ground(asked: SearchRequest, listen: Listener) -> Ground:
     check_space(space, asked.settings, request.recipe)
     if asked.space is None:
         say(f"Space of {family}: {', '.join(map(str, space))} (--space names another).")
-    values = asdict(prepared.settled(config)) | {RECIPE: request.recipe}
+    values = asdict(prepared.settled(config)) | {RECIPE: request.recipe, "epochs": epochs}
     default = {one.name: values[one.name] for one in space if one.holds(values[one.name])}
     points: list[Mapping[str, Any]] = [default]
     every = grid(space, asked.trials)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 from whet.errors import WhetError
 from whet.files import write_json
 from whet.runs import RunFolder
-from whet.search_record import TrialRecord, shown
+from whet.search_record import TrialRecord, told
 from whet.training.events import Event, Listener, Note, StepDone, TrainingStarted
 from whet.training.frozen import SharedFeatures
 from whet.training.search_ground import Ground
@@ -119,7 +119,7 @@ class Worker:
                 held = [one for one in ground.space if slot != 0 or one.name in ground.default]
                 key_sampler(self._study, ground.request.config.seed, slot)
                 point = suggest(trial, tuple(held))
-                self._listen(Note(f"Trial {slot}: {'the default' if slot == 0 else shown(point)}"))
+                self._listen(Note(f"Trial {slot}: {told(slot, point)}"))
                 ended = self._trained(trial, slot, point, folder, useless)
             except BaseException:
                 self._slots.lose(trial)
