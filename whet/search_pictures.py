@@ -33,14 +33,11 @@ def page(
     by: str,
 ) -> str:
     """The whole page. lines are said at its top; by is the figure that the search chose by."""
+    drawn = history(records, winner)
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         *(f"<p>{html.escape(line)}</p>" for line in lines),
-        _figure(
-            "History",
-            f"dev's {by} of each trial, and the best so far (grey). {_LEGEND}",
-            history(records, winner),
-        ),
+        _figure("History", f"dev's {by} of each trial, in grey the best so far. {_LEGEND}", drawn),
         _figure("Rungs", "dev at shares of the schedule; a short line was stopped", rungs(records, winner)),
         _figure("Parallel coordinates", "a line a trial; the darker the better", parallel(records, winner)),
         _figure("Importance", "share of the scores' variance (fANOVA)", importance(importances)),
