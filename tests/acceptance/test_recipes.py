@@ -63,7 +63,7 @@ def test_the_encoder_of_a_head_only_run_is_untouched(run, encoder):
 
 def test_a_dry_run_says_when_each_group_is_trained(train, reviews):
     said = train(reviews, "--recipe", "head-then-all", "--epochs", "2", "--dry-run").ok().out
-    assert re.search(r"encoder +\d+ +[\d,]+ +5e-05 +0\.01 +from epoch 2", said)
+    assert re.search(r"encoder +\d+ +[\d,]+ +0\.0003 +0\.01 +from epoch 2", said)
     assert re.search(r"head +1 +96 +0\.001 +0\.01 +from epoch 1", said)
 
 

@@ -115,7 +115,7 @@ def test_a_masked_lm_checkpoint_brings_what_stands_before_the_classifier(masked_
     generator = torch.Generator().manual_seed(0)
     encoder, new = encoder_from(checkpoint, 0.25, generator)
     assert new == frozenset()
-    for layout in FAMILY.heads:
+    for layout in FAMILY.heads.keys() - {"masked-lm"}:  # which the checkpoint has whole
         head, new = head_from(checkpoint, layout, 5, None, 0.25, generator)
         assert new == {"classifier.weight", "classifier.bias"}
         assert torch.equal(head.transform.dense.weight, checkpoint.tensors["head.dense.weight"])  # type: ignore[union-attr]
