@@ -69,6 +69,14 @@ class TrainConfig:
     )
     head_learning_rate: float = _setting(1e-3, "peak rate of tensors made new", 0.0, 1.0)
     warmup: float = _setting(0.1, "share of the steps over which rates rise from 0", 0.0, 1.0)
+    head_first: int = _setting(
+        0,
+        "epochs for the head alone, on the frozen encoder, before those of epochs; rates begin anew after "
+        "them (linear probing, then fine-tuning: Kumar et al. 2022). Left out with a time limit, with LoRA, "
+        "and where frozen or frozen_layers say otherwise",
+        0,
+        1000,
+    )
     schedule: RateShape = _setting(
         "linear",
         "how rates fall after the warm-up: in a line to 0, along half a cosine to 0, not at all, or slanted: "
@@ -276,6 +284,12 @@ class TrainConfig:
             problems.append("label_separator is empty: name what stands between labels, or leave it out.")
         if problems:
             raise ConfigError("\n".join(problems))
+
+    @property
+    def head_epochs(self) -> int:
+        """head_first, where it counts."""
+        is_frozen = self.frozen != "nothing" or self.frozen_layers > 0 or self.lora_rank > 0
+        return 0 if is_frozen or self.time_limit is not None else self.head_first
 
     @property
     def peak_rate(self) -> float:

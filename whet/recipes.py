@@ -30,10 +30,11 @@ class Recipe:
 _ALL = (
     Recipe(
         DEFAULT,
-        "what `whet train` does without a recipe: every layer from the first step, the new head faster",
-        "AdamW with bias correction, 10% warm-up, a line to 0 and clipping (Mosbach et al. 2021); a head "
-        "rate of its own and at least 300 steps are ours",
-        {},
+        "what `whet train` does without a recipe: the head first, on vectors that are computed once, then all "
+        "layers, the head faster",
+        "linear probe, then fine-tuning (Kumar et al. 2022); AdamW with bias correction, 10% warm-up, a line "
+        "to 0 and clipping (Mosbach et al. 2021); the rates and at least 300 steps are ours",
+        {"head_first": 2},
     ),
     Recipe(
         "small-data",
@@ -46,19 +47,14 @@ _ALL = (
         "fast",
         "a first good model soon: a linear probe on vectors that are computed once, then two epochs of all",
         "linear probe, then fine-tuning (Kumar et al. 2022); the numbers of epochs are ours",
-        {
-            "frozen": "encoder",
-            "unfreeze_at": 5,
-            "epochs": 7,
-            "schedule_over": "stage",
-        },
+        {"head_first": 5, "epochs": 2},
     ),
     Recipe(
         "head-then-all",
         "the common practice: the new head on the frozen encoder first, then all layers",
         "Howard and Gugger 2020 (fastai's fine_tune: one epoch frozen); each stage has its own warm-up and "
         "fall",
-        {"frozen": "encoder", "unfreeze_at": 1, "epochs": 4, "schedule_over": "stage"},
+        {"head_first": 1, "epochs": 3},
     ),
     Recipe(
         "gradual",
@@ -130,5 +126,5 @@ def find_recipe(name: str) -> Recipe:
 
 
 def with_recipe(name: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe's settings, and over them those that were given; None is no recipe. Raises ConfigError."""
-    return {**({} if name is None else find_recipe(name).settings), **settings}
+    """The recipe's settings, and over them those that were given; None is the default. Raises ConfigError."""
+    return {**find_recipe(name or DEFAULT).settings, **settings}

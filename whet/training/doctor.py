@@ -48,7 +48,7 @@ class Doctor:
         self._to_plain = plain / self._chance if self._chance > 0 else 1.0
         self._labels, self._loss, self._unlearnt = task.output_names, task.loss, task.unlearnt
         self._config, self._may_restart = config, may_restart
-        self._n_steps = 0
+        self._n_steps = self._n_head_steps = 0
         self._losses: deque[float] = deque(maxlen=2 * _WINDOW)
         self._norms: deque[float] = deque(maxlen=_WINDOW)
         self._highest = self._strongest = 0.0
@@ -61,10 +61,14 @@ class Doctor:
         """What an event shows. Raises Collapsed."""
         match event:
             case TrainingStarted():
-                self._n_steps = event.n_steps
+                self._n_head_steps, self._n_steps = event.n_head_steps, event.n_steps
                 return []
             case Replanned():
                 self._n_steps = event.n_steps
+                return []
+            case StepDone() | Evaluated() if (
+                event.step <= self._n_head_steps
+            ):  # a head alone may learn little
                 return []
             case StepDone():
                 return self._new(event.step, self._after_step(event))
@@ -98,18 +102,22 @@ class Doctor:
         least = loss - self._luck
         if least > 1.2 * chance and least > 1.5 * self._lowest:
             return {"divergence": f"{risen}: training diverges. {lower}"}
-        if least > 1.3 * chance and event.step > config.warmup * self._n_steps:
+        if least > 1.3 * chance and event.step > self._at(config.warmup):
             return {"rate too high": f"{risen}: the rate is too high. {lower}"}
-        if event.step == round(_LATE * self._n_steps) and loss > max(_AT_CHANCE * chance, _FALLING * before):
+        if event.step == round(self._at(_LATE)) and loss > max(_AT_CHANCE * chance, _FALLING * before):
             return self._nothing_learnt(loss)
         return {}
+
+    def _at(self, share: float) -> float:
+        """The step at a share of those in which more than the head is trained."""
+        return self._n_head_steps + share * (self._n_steps - self._n_head_steps)
 
     def _nothing_learnt(self, loss: float) -> dict[str, str]:
         config = self._config
         said = (
             f"after {_LATE:.0%} of the steps the loss, {loss:.2f}, is that of guessing ({self._chance:.2f})"
         )
-        if config.peak_rate * self._n_steps / 2 < _TINY_TRAVEL:
+        if config.peak_rate * (self._n_steps - self._n_head_steps) / 2 < _TINY_TRAVEL:
             return {"rate too low": f"{said}, and the rate is low for so few steps. Leave --lr out."}
         return {"no learning": f"{said}. {self._unlearnt}"}
 
@@ -121,7 +129,7 @@ class Doctor:
         predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
         if (predicted > 0).sum() != 1 or (true > 0).sum() < 2:
             return found
-        if event.step < _LATE * self._n_steps or len(self._losses) < 2 * _WINDOW or true.sum() < _FEW:
+        if event.step < self._at(_LATE) or len(self._losses) < 2 * _WINDOW or true.sum() < _FEW:
             return found | (self._short(predicted) if event.step == self._n_steps else {})
         label = self._labels[int(predicted.argmax())]
         shares = true[true > 0] / true.sum()

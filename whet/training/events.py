@@ -21,6 +21,7 @@ class TrainingStarted:
     n_rows: int
     steps_done: int = 0  # in earlier sittings
     seconds_done: float = 0.0
+    n_head_steps: int = 0  # the first, in which the head alone is trained
 
 
 @final
@@ -66,7 +67,7 @@ class Looked:
 @dataclass(frozen=True)
 class TrainingDone:
     n_steps: int
-    n_tokens: int
+    n_tokens: int  # of the steps in which more than the head was trained
     best_epoch: int
     seconds: float  # of training, evaluation left out
 

@@ -2,7 +2,7 @@
 there is room."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, final
 
 import torch
@@ -11,7 +11,7 @@ from whet.config import TrainConfig
 from whet.encoder.network import Encoder
 from whet.features import Compute, Features, compute_features, needed_bytes, room
 from whet.model import TextModel
-from whet.text.store import TokenStore
+from whet.text.store import Store, TokenStore
 from whet.training.events import Listener, Note
 from whet.training.gradient import Examples
 from whet.training.groups import beginnings
@@ -56,7 +56,7 @@ def computed_once(
         "The frozen encoder" if whole else f"The embeddings and the lowest {layers} layers, which are frozen,"
     )
     size = f"{needed / _GB:.2f} GB"
-    if needed > room(config.feature_cache * _GB):
+    if not fits(model, stores, whole, config):
         emit(
             Note(
                 f"{what} would take {size} to be computed once, more than feature_cache="
@@ -71,6 +71,12 @@ def computed_once(
         return Once(None, None)
     emit(Note(f"{what} was computed once for epochs {begins} to {ends - 1} ({size})."))
     return Once(found[0], None if dev is None else found[1])
+
+
+def fits(model: TextModel, stores: Sequence[Store], is_encoder_frozen: bool, config: TrainConfig) -> bool:
+    """Whether there is room for what frozen layers make of these texts."""
+    needed = sum(needed_bytes(model, store, is_encoder_frozen) for store in stores)
+    return needed <= room(config.feature_cache * _GB)
 
 
 @final

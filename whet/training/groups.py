@@ -109,11 +109,12 @@ def first_epoch(place: Place, n_layers: int, config: TrainConfig) -> int | None:
         return None
     if place.kind != "encoder" or place.depth > _highest_frozen(n_layers, config):
         return 1
-    if config.unfreeze_at is None:
+    unfreeze_at = config.head_epochs or config.unfreeze_at
+    if unfreeze_at is None:
         return None
     top = max(min(_highest_frozen(n_layers, config), n_layers), 1)
     level = min(max(place.depth, 1), top)  # the embeddings go with the lowest layer, the pooler with the top
-    return config.unfreeze_at + 1 + (top - level) * config.unfreeze_groups // top
+    return unfreeze_at + 1 + (top - level) * config.unfreeze_groups // top
 
 
 def beginnings(groups: Iterable[Group]) -> list[int]:
@@ -142,7 +143,7 @@ def frozen_modules(
 
 def _highest_frozen(n_layers: int, config: TrainConfig) -> int:
     """The depth up to which the encoder is frozen, at least at first; -1: nothing is."""
-    if config.frozen == "encoder":
+    if config.frozen == "encoder" or config.head_epochs:
         return n_layers + 1
     if config.frozen_layers:
         return config.frozen_layers

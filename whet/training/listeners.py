@@ -214,6 +214,7 @@ class _Rate:
     def __init__(self) -> None:
         self.n_steps = self.n_epochs = self._step = self._tokens = 0
         self._loss = self._weight = self._seconds = self._before = 0.0
+        self._n_head_steps, self._first = 0, (0, 0.0)  # step and seconds from which the pace is that to come
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -221,6 +222,7 @@ class _Rate:
                 self.n_steps, self.n_epochs = event.n_steps, event.n_epochs
                 self._loss = self._weight = 0.0
                 self._tokens, self._before = 0, event.seconds_done
+                self._n_head_steps, self._first = event.n_head_steps, (0, 0.0)
             case Replanned():
                 self.n_steps, self.n_epochs = event.n_steps, event.n_epochs
             case StepDone():
@@ -228,11 +230,16 @@ class _Rate:
                 self._weight = _SMOOTHING * self._weight + 1 - _SMOOTHING
                 self._step, self._seconds = event.step, event.seconds
                 self._tokens += event.n_tokens
+                if event.step <= self._n_head_steps:
+                    self._first, self._tokens, self._before = (event.step, event.seconds), 0, event.seconds
             case _:
                 pass
 
     def line(self) -> str:
-        left = self._seconds / self._step * (self.n_steps - self._step)
+        if self._step <= self._n_head_steps:
+            return f"loss {self._loss / self._weight:.3f}  the head alone"
+        step, seconds = self._first
+        left = (self._seconds - seconds) / (self._step - step) * (self.n_steps - self._step)
         seconds = self._seconds - self._before
         rate = self._tokens / seconds if seconds else 0.0
         return f"loss {self._loss / self._weight:.3f}  {rate:,.0f} tokens/s  {clock(left)} left"
@@ -256,12 +263,9 @@ def replanned_line(event: Replanned) -> str:
 
 
 def done_line(event: TrainingDone) -> str:
-    rate = event.n_tokens / event.seconds if event.seconds else 0.0
+    rate = f": {event.n_tokens / event.seconds:,.0f} tokens a second" if event.n_tokens else ""
     steps = "1 step" if event.n_steps == 1 else f"{event.n_steps:,} steps"
-    return (
-        f"Trained {steps} in {clock(event.seconds)}: {rate:,.0f} tokens a second. "
-        f"Kept epoch {event.best_epoch}."
-    )
+    return f"Trained {steps} in {clock(event.seconds)}{rate}. Kept epoch {event.best_epoch}."
 
 
 def clock(seconds: float) -> str:

@@ -44,11 +44,10 @@ class NonFiniteLoss(TrainingError):
 
 
 def planned_epochs(n_texts: int, config: TrainConfig) -> int:
-    """`epochs`, or 3, or more where small data would give fewer than `min_steps` steps."""
-    if config.epochs is not None:
-        return config.epochs
+    """Those of the head alone, and `epochs`, or 3, or more where small data would give fewer than `min_steps`
+    steps."""
     least = math.ceil(config.min_steps / steps_per_epoch(n_texts, config))
-    return max(_EPOCHS, min(least, _MOST_EPOCHS))
+    return config.head_epochs + (config.epochs or max(_EPOCHS, min(least, _MOST_EPOCHS)))
 
 
 def steps_per_epoch(n_texts: int, config: TrainConfig) -> int:
@@ -91,7 +90,8 @@ def fit(
     per_epoch = steps_per_epoch(len(train.store), config)
     n_steps = progress.schedule.n_steps
     n_epochs = math.ceil(n_steps / per_epoch)
-    emit(TrainingStarted(n_steps, n_epochs, len(train.store), progress.step, progress.seconds))
+    n_head_steps = min(config.head_epochs * per_epoch, n_steps)
+    emit(TrainingStarted(n_steps, n_epochs, len(train.store), progress.step, progress.seconds, n_head_steps))
     pause()
     once: Once | None = None
     while progress.step < progress.schedule.n_steps or progress.epochs_done * per_epoch < progress.step:
@@ -145,7 +145,7 @@ def train_step(
     if state.average.is_due_after_step(progress.step):
         state.write_back()
         state.average.add(state.weights)
-    progress.n_tokens += n_tokens
+    progress.n_tokens += 0 if state.is_encoder_frozen else n_tokens
     progress.seconds += time.perf_counter() - began
     return StepDone(
         step=progress.step,

@@ -84,7 +84,8 @@ def warmup_then_linear(n_steps: int, warmup: float) -> Schedule:
 def make_schedule(n_steps: int, config: TrainConfig, starts: Sequence[int] = (0,)) -> Schedule:
     """What the settings ask for: over the whole run, or from each of `starts`, the steps at which a stage of
     training begins (the first is 0), to the next."""
-    begins = [start for start in starts if start < n_steps] if config.schedule_over == "stage" else [0]
+    over_stages = config.schedule_over == "stage" or config.head_epochs > 0
+    begins = [start for start in starts if start < n_steps] if over_stages else [0]
     points: list[tuple[float, float]] = []
     for start, end in zip(begins, [*begins[1:], n_steps], strict=True):
         shape = _SHAPES[config.schedule](end - start, config.warmup)

@@ -123,7 +123,7 @@ def read_ground(asked: SearchRequest, listen: Listener) -> Ground:
     prepared = whole.on(data, config)
     checkpoint = open_checkpoint(prepared.location.folder)
     family, width = checkpoint.family.model_type, checkpoint.spec.hidden_size
-    epochs = planned_epochs(len(prepared.train.store), config)
+    epochs = planned_epochs(len(prepared.train.store), config) - config.head_epochs
     space = asked.space or default_space(family, width, epochs)
     check_space(space, asked.settings, request.recipe)
     if asked.space is None:

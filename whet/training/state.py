@@ -27,7 +27,7 @@ class Progress:
     schedule: Schedule
     step: int = 0
     epochs_done: int = 0  # trained and evaluated
-    n_tokens: int = 0
+    n_tokens: int = 0  # of the steps in which more than the head was trained
     seconds: float = 0.0  # of training, evaluation left out
     elapsed: float = 0.0  # of everything, over all sittings
     best_score: float = -math.inf
