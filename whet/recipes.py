@@ -30,8 +30,8 @@ class Recipe:
 _ALL = (
     Recipe(
         DEFAULT,
-        "what `whet train` does without a recipe: the head first, on vectors that are computed once, then all "
-        "layers, the head faster",
+        "what `whet train` does without a recipe: the head first, on vectors that are computed once, then "
+        "all layers, the head faster",
         "linear probe, then fine-tuning (Kumar et al. 2022); AdamW with bias correction, 10% warm-up, a line "
         "to 0 and clipping (Mosbach et al. 2021); the rates and at least 300 steps are ours",
         {"head_first": 2},

@@ -54,6 +54,16 @@ def test_a_sound_run_is_left_in_peace() -> None:
     assert look(patient, 200, 0.4, SOUND, 2) == []
 
 
+def test_while_the_head_alone_learns_little_is_expected() -> None:
+    """As long as the whole run above, and as flat; then a sound run. Steps count from behind it."""
+    patient = doctor()
+    assert patient(TrainingStarted(3 * N_STEPS, 6, 3200, n_head_steps=2 * N_STEPS)) == []
+    assert steps(patient, np.full(2 * N_STEPS, CHANCE)) == []
+    assert look(patient, 2 * N_STEPS, CHANCE, ONE_LABEL, 2) == []
+    flat = steps(patient, np.full(N_STEPS, CHANCE), 2 * N_STEPS + 1)
+    assert flat == ["no learning"]
+
+
 def test_slow_but_falling_is_no_failure() -> None:
     assert steps(begin(doctor()), np.linspace(CHANCE, 0.9 * CHANCE, N_STEPS)) == []
 

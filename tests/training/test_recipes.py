@@ -18,17 +18,17 @@ from whet.errors import ConfigError
 from whet.features import Hidden, Reads, compute_features
 from whet.model import TextModel, start_model
 from whet.predictor import Predictor
-from whet.recipes import RECIPES, find_recipe, with_recipe
+from whet.recipes import DEFAULT, RECIPES, find_recipe, with_recipe
 from whet.tasks.classification import Classification
 from whet.text.batches import pack_texts
 from whet.text.rules import TextRules
 from whet.text.store import store_of
 from whet.text.tokens import Tokeniser
 from whet.training import averaging, frozen, loop
-from whet.training.events import Event, Note
+from whet.training.events import Event, Note, TrainingDone, TrainingStarted
 from whet.training.gradient import Examples
 from whet.training.groups import beginnings
-from whet.training.loop import fit, plan
+from whet.training.loop import fit, plan, planned_epochs
 from whet.training.lora import merge_lora, without_lora
 from whet.training.outfit import outfit
 from whet.training.resume import Checkpoints
@@ -59,6 +59,8 @@ for piece in PIECES.values():  # as few epochs as show every stage
     piece["epochs"] = min(piece.get("epochs", 3), 6 if "unfreeze_at" in piece else 3)
     if piece.get("unfreeze_at", 0) > 2:
         piece |= {"unfreeze_at": 2, "epochs": 4}
+    if piece.get("head_first", 0) > 2:
+        piece |= {"head_first": 2, "epochs": 2}
 
 
 @pytest.fixture(scope="module")
@@ -349,6 +351,38 @@ def test_settings_that_do_not_fit_the_encoder(
         assert part in str(caught.value)
 
 
+def test_head_first_is_a_stage_of_its_own_before_the_epochs(folder: Path) -> None:
+    """The same bits as of the settings that spell it out, for which tests/reference has a loop by hand."""
+    first = Attempt(folder, {"head_first": 2, "epochs": 3}).run()
+    spelled = {"frozen": "encoder", "unfreeze_at": 2, "epochs": 5, "schedule_over": "stage"}
+    plain = Attempt(folder, spelled).run()
+    assert first.state.progress.step == plain.state.progress.step == 25
+    for name, tensor in plain.result().items():
+        assert torch.equal(tensor, first.result()[name]), name
+    (started,) = (event for event in first.said if isinstance(event, TrainingStarted))
+    assert started.n_head_steps == 10
+    assert "computed once for epochs 1 to 2" in first.notes()
+    (done,) = (event for event in first.said if isinstance(event, TrainingDone))
+    assert done.n_tokens == 3 * int(first.train.store.lengths.sum()), "an epoch's tokens, of three"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"time_limit": 60.0},
+        {"frozen": "encoder"},
+        {"frozen": "embeddings"},
+        {"frozen_layers": 1},
+        {"lora_rank": 4},
+    ],
+)
+def test_head_first_is_left_out_where_other_settings_say_what_is_frozen(settings: dict[str, Any]) -> None:
+    assert make_config({"head_first": 2}).head_epochs == 2
+    assert make_config({"head_first": 2, **settings}).head_epochs == 0
+    assert planned_epochs(10_000, make_config({"head_first": 2, **settings})) == 3
+    assert planned_epochs(10_000, make_config({"head_first": 2, "epochs": 4})) == 6
+
+
 def test_a_recipe_is_settings_that_the_user_overrules() -> None:
     for recipe in RECIPES.values():
         make_config(recipe.settings)
@@ -356,6 +390,8 @@ def test_a_recipe_is_settings_that_the_user_overrules() -> None:
         assert recipe.source
         assert recipe.measured
     assert with_recipe("head-only", {"epochs": 2}) == {"frozen": "encoder", "epochs": 2}
-    assert with_recipe(None, {"epochs": 2}) == {"epochs": 2}
+    default = dict(RECIPES[DEFAULT].settings)
+    assert with_recipe(None, {"epochs": 2}) == {**default, "epochs": 2}
+    assert with_recipe(None, dict.fromkeys(default, 0)) == dict.fromkeys(default, 0)
     with pytest.raises(ConfigError, match=r"recipe=fst: .*'fast'.*long-stable"):
         find_recipe("fst")

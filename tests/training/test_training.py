@@ -13,7 +13,7 @@ from whet.encoder.network import EncoderSpec
 from whet.errors import ConfigError
 from whet.training.events import Evaluated, Note, StepDone, TrainingDone, TrainingStarted
 from whet.training.groups import grouped, places_of, with_rate
-from whet.training.listeners import LiveProgress, MetricsLog, PlainProgress, clock
+from whet.training.listeners import LiveProgress, MetricsLog, PlainProgress, _Rate, clock
 from whet.training.loop import planned_epochs
 from whet.training.optimizer import make_schedule, warmup_then_linear
 
@@ -185,6 +185,17 @@ def test_live_progress_shows_step_loss_rate_time_left_and_score(monkeypatch: pyt
         progress.close()
     for part in ("step 4/4", "loss 1.000", "200 tokens/s", "0:00 left", "a note"):
         assert part in stream.getvalue()
+
+
+def test_time_left_goes_by_the_steps_after_those_of_the_head_alone() -> None:
+    rate = _Rate()
+    rate(TrainingStarted(110, 11, 100, n_head_steps=100))
+    for step in range(1, 101):
+        rate(StepDone(step, 1, 1.0, 0.5, 0.0, 1e-3, 32, 100, step * 0.01))
+    assert rate.line() == "loss 1.000  the head alone"
+    for step in range(101, 106):
+        rate(StepDone(step, 2, 1.0, 0.5, 5e-5, 1e-3, 32, 100, 1.0 + (step - 100) * 2.0))
+    assert rate.line() == "loss 1.000  50 tokens/s  0:10 left"
 
 
 def test_the_log_has_a_line_for_each_step_and_evaluation(tmp_path: Path) -> None:
