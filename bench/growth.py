@@ -77,7 +77,7 @@ def one(file: Path, precision: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         whet.train(
             file, out=Path(folder) / "run", quiet=True, listeners=[listen], epochs=1, max_length=128,
-            precision=precision,
+            precision=precision, head_first=0,
         )  # fmt: skip
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     return {"tokens": tokens, "loop": ended - began, "peak_mb": peak}

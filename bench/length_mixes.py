@@ -90,7 +90,7 @@ def one(file: Path, batch_size: int, asked: argparse.Namespace) -> dict[str, flo
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Enough):
         whet.train(
             file, out=Path(folder) / "run", quiet=True, listeners=[listen], epochs=1000, dev_fraction=0.0,
-            batch_size=batch_size, max_length=MAX_LENGTH, precision=asked.precision,
+            batch_size=batch_size, max_length=MAX_LENGTH, precision=asked.precision, head_first=0,
         )  # fmt: skip
     operations = profiler.key_averages()
     whole = sum(row.self_cpu_time_total for row in operations)

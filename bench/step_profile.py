@@ -79,7 +79,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Enough):
         whet.train(
-            asked.file, out=Path(folder) / "run", quiet=True, listeners=[listen], epochs=100,
+            asked.file, out=Path(folder) / "run", quiet=True, listeners=[listen], epochs=100, head_first=0,
             precision=asked.precision, max_length=asked.max_length,
         )  # fmt: skip
     kinds: dict[str, float] = defaultdict(float)

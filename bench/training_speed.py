@@ -117,7 +117,7 @@ def run_whet(file: Path, model: str, clock: Clock, side: str, task: str | None) 
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Enough):
         whet.train(
             file, model=model, out=Path(folder) / "run", quiet=True, listeners=[listen], epochs=100,
-            task=task, precision=precision, device=clock.device, **lengths,
+            task=task, precision=precision, device=clock.device, head_first=0, **lengths,
         )  # fmt: skip
 
 
