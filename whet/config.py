@@ -72,8 +72,8 @@ class TrainConfig:
     head_first: int = _setting(
         0,
         "epochs for the head alone, on the frozen encoder, before those of epochs; rates begin anew after "
-        "them (linear probing, then fine-tuning: Kumar et al. 2022). Left out with a time limit, with LoRA, "
-        "and where frozen or frozen_layers say otherwise",
+        "them (linear probing, then fine-tuning: Kumar et al. 2022). Left out with LoRA, and where frozen or "
+        "frozen_layers say otherwise",
         0,
         1000,
     )
@@ -289,7 +289,7 @@ class TrainConfig:
     def head_epochs(self) -> int:
         """head_first, where it counts."""
         is_frozen = self.frozen != "nothing" or self.frozen_layers > 0 or self.lora_rank > 0
-        return 0 if is_frozen or self.time_limit is not None else self.head_first
+        return 0 if is_frozen else self.head_first
 
     @property
     def peak_rate(self) -> float:

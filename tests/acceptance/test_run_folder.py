@@ -112,10 +112,10 @@ def test_what_stands_in_a_run(train, reviews, encoder):
 def test_metrics_and_dev_predictions_agree_with_the_manifest(train, reviews):
     from sklearn import metrics
 
-    train(reviews, "--epochs", "3", "--set", "dev_fraction=0.3", "--lr", "1e-3").ok()
+    train(reviews, "--epochs", "3", "--set", "dev_fraction=0.3", "--lr", "1e-3", "--set", "head_first=1").ok()
     lines = house.read_jsonl(Path("run/metrics.jsonl"))
     steps = [line for line in lines if "loss" in line]
-    assert len(steps) == 3 * 2
+    assert len(steps) == (1 + 3) * 2
     assert all(np.isfinite(line["loss"]) for line in steps)
     results = json.loads(Path("run/run.json").read_text())["results"]
     rows = house.read_jsonl(Path("run/predictions.dev.jsonl"))
@@ -124,7 +124,7 @@ def test_metrics_and_dev_predictions_agree_with_the_manifest(train, reviews):
     assert results["dev"]["accuracy"] == pytest.approx(metrics.accuracy_score(truth, guessed))
     assert results["dev"]["mcc"] == pytest.approx(metrics.matthews_corrcoef(truth, guessed))
     evaluations = [line for line in lines if "dev" in line]
-    assert len(evaluations) == 3
+    assert len(evaluations) == 1 + 3
     assert results["dev"]["mcc"] == pytest.approx(max(line["dev"]["mcc"] for line in evaluations))
 
 
@@ -261,7 +261,7 @@ def test_the_best_epoch_is_kept_and_not_the_last(train, reviews):
     data = house.write_csv(Path("more.csv"), dict(zip(["text", "label"], house.sentences(300), strict=True)))
     options = ("--dev", "dev.csv", "--epochs", "5", "--lr", "5e-3", "--batch-size", "16")
     for measure, sign in (("loss", -1), ("mcc", 1)):
-        train(data, *options, "--set", f"choose_by={measure}", out=measure).ok()
+        train(data, *options, "--set", f"choose_by={measure}", "--set", "head_first=0", out=measure).ok()
         results = json.loads(Path(f"{measure}/run.json").read_text())["results"]
         key = "nll" if measure == "loss" else measure
         lines = house.read_jsonl(Path(f"{measure}/metrics.jsonl"))

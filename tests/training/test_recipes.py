@@ -369,7 +369,6 @@ def test_head_first_is_a_stage_of_its_own_before_the_epochs(folder: Path) -> Non
 @pytest.mark.parametrize(
     "settings",
     [
-        {"time_limit": 60.0},
         {"frozen": "encoder"},
         {"frozen": "embeddings"},
         {"frozen_layers": 1},

@@ -22,21 +22,28 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def run(
-    clock: Clock, limit: float, pace: list[float], evaluation: float = 4.0, guess: float = 0.5
+    clock: Clock,
+    limit: float,
+    pace: list[float],
+    evaluation: float = 4.0,
+    guess: float = 0.5,
+    n_head_steps: int = 0,
 ) -> Progress:
-    """A run whose steps take pace[0], pace[1] ... seconds, planned with `guess` seconds a step."""
+    """A run whose steps take pace[0], pace[1] ... seconds, planned with `guess` seconds a step, those of the
+    head with a tenth of it. A look at dev takes as much less while the head is trained alone."""
     began, per_epoch = clock.now, 100
     progress = Progress(warmup_then_linear(len(pace), 0.1))
     clock.now += 5.0  # reading
-    time_limit = TimeLimit(limit, began, per_epoch, evaluation)
-    time_limit.fit(progress, Costs(guess, evaluation), lambda n: warmup_then_linear(n, 0.1))
+    costs = Costs(guess, guess / 10, evaluation)
+    time_limit = TimeLimit(limit, began, per_epoch, n_head_steps, costs)
+    time_limit.fit(progress, costs, lambda n: warmup_then_linear(n, 0.1))
     time_limit.check(progress)
     while progress.step < progress.schedule.n_steps:
         clock.now += pace[progress.step]
         progress.step += 1
         time_limit.check(progress)
         if progress.step % per_epoch == 0 or progress.step == progress.schedule.n_steps:
-            clock.now += evaluation
+            clock.now += evaluation if progress.step > n_head_steps else evaluation / 10
             progress.epochs_done += 1
             time_limit.check(progress)
     clock.now += evaluation + 2.0
@@ -79,6 +86,16 @@ def test_steps_of_changing_length(clock: Clock) -> None:
 def test_a_checkpoint_keeps_the_schedule_that_was_fitted(clock: Clock) -> None:
     progress = run(clock, 100.0, [0.5] * 60 + [1.0] * 300)
     assert Progress.from_json(json.loads(json.dumps(progress.to_json()))) == progress
+
+
+@pytest.mark.parametrize("slower", [1.0, 2.0])
+def test_steps_of_the_head_alone_cost_and_tell_little(clock: Clock, slower: float) -> None:
+    """Two hundred of them, and as many others as there is time for; a plan by their pace would run over."""
+    progress = run(clock, 150.0, [0.05] * 200 + [0.5 * slower] * 300, n_head_steps=200)
+    assert 130 < progress.elapsed <= 155
+    assert progress.step > 300
+    assert run(clock, 1000.0, [0.05] * 200 + [0.5] * 300, n_head_steps=200).step == 500
+    assert run(clock, 17.0, [0.05] * 200 + [0.5] * 300, n_head_steps=200).step <= 200
 
 
 def test_no_time_at_all_is_one_step(clock: Clock) -> None:

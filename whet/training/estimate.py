@@ -9,11 +9,9 @@ from typing import Any, final
 import numpy as np
 
 from whet.config import TrainConfig
-from whet.encoder.network import Encoder
 from whet.text.batches import plan_epoch
 from whet.training.events import Listener, Note
 from whet.training.folds import plan_folds
-from whet.training.frozen import fits
 from whet.training.gradient import Examples
 from whet.training.groups import beginnings
 from whet.training.loop import steps_per_epoch, train_step
@@ -23,7 +21,6 @@ from whet.training.timing import FINISHING, RESTING, TimeLimit, measure
 
 _OTHER_FILES = 2_000_000  # bytes of tokeniser, logs and manifest
 _FRAGMENTED = 0.8  # of a step's activations: freed blocks that other lengths do not fit (measured)
-_FORWARD = 1 / 3  # of a step's work, 2 of 6 operations a weight and token: what a frozen encoder takes
 _CHECKPOINTS = 3  # two that stand on the disk, and one that is being written
 
 
@@ -91,17 +88,13 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     per_epoch = steps_per_epoch(len(train.store), config)
     if config.time_limit is not None:
         now = time.monotonic() - loaded
-        TimeLimit(config.time_limit, now, per_epoch, costs.evaluation).fit(
+        TimeLimit(config.time_limit, now, per_epoch, config.head_epochs * per_epoch, costs).fit(
             progress, costs, lambda n: prepared.plan(state.groups, config, n)
         )
     n_steps = progress.schedule.n_steps
     n_epochs = math.ceil(n_steps / per_epoch)
     n_head_steps = min(config.head_epochs * per_epoch, n_steps)
-    stores = [part.store for part in (train, dev) if part is not None]
-    is_once = isinstance(model.encoder, Encoder) and fits(model, stores, True, config)
-    n_forward = min(per_epoch, n_head_steps) if is_once else n_head_steps
-    of_head = _FORWARD * n_forward * costs.step
-    one_run = of_head + (n_steps - n_head_steps) * costs.step
+    one_run = n_head_steps * costs.head_step + (n_steps - n_head_steps) * costs.step
     one_run += (n_epochs + 1) * costs.evaluation + FINISHING
     # k folds train on (k - 1) / k of the rows each, and the model on all
     seconds = loaded + (request.folds or request.seeds) * one_run

@@ -63,22 +63,16 @@ def accumulate(
 
 @torch.no_grad()
 def guilty(
-    model: TextModel,
-    train: Examples,
-    texts: np.ndarray,
-    step: int,
-    config: TrainConfig,
-    precision: str,
-    features: Features | None = None,
+    model: TextModel, train: Examples, texts: np.ndarray, step: int, config: TrainConfig, precision: str
 ) -> list[int]:
     """Those of a step's texts (n,) whose loss is not finite when they are alone, since in a pack NaN goes
-    through any mask; all of them where there is no such text."""
+    through any mask, also into what was computed once; all of them where there is no such text."""
     found = []
     store = train.store.at(config.seed, step)
     for text in np.sort(texts):
         alone = np.array([text])
         targets = model.task.tensor(train.targets[alone], store.marks(alone))
-        said = _logits(model, store, alone, step, config, precision, features)
+        said = _logits(model, store, alone, step, config, precision, None)
         if not _losses(model, said, targets.to(said[0][0].device)).isfinite().all():
             found.append(int(text))
     return found or np.sort(texts).tolist()

@@ -138,7 +138,7 @@ def train_step(
     state.step(~(total + norm).isfinite())
     loss, gradient_norm = torch.stack([total, norm.to(total)]).tolist()  # all that waits for the device
     if not math.isfinite(loss + gradient_norm):
-        bad = guilty(state.model, train, texts, progress.step + 1, config, precision, features)
+        bad = guilty(state.model, train, texts, progress.step + 1, config, precision)
         raise NonFiniteLoss(progress.step + 1, bad)
     n_tokens = int(train.store.lengths[texts].sum())
     progress.step += 1

@@ -217,17 +217,20 @@ class Sitting:
         train, dev, precision = self._prepared.train, self._prepared.dev, self._prepared.precision
         began = self._request.began - self._elapsed_before
         per_epoch = steps_per_epoch(len(train.store), config)
+        n_head_steps = config.head_epochs * per_epoch
         if state.progress.step > 0:
-            return TimeLimit(config.time_limit, began, per_epoch)
+            return TimeLimit(config.time_limit, began, per_epoch, n_head_steps)
         trial = TrainingState(state.model, state.new, config, RESTING)
         trial.begin(beginnings(trial.groups)[-1])  # the dearest steps
         costs = measure(trial, train, dev, config, precision)
-        limit = TimeLimit(config.time_limit, began, per_epoch, costs.evaluation)
+        limit = TimeLimit(config.time_limit, began, per_epoch, n_head_steps, costs)
         wanted = state.progress.schedule.n_steps
         limit.fit(state.progress, costs, lambda n: self._prepared.plan(state.groups, config, n))
         fitting = state.progress.schedule.n_steps
         if fitting == 1 < wanted:
             self._say("There is no time for more than one step, which teaches nothing; raise the limit.")
+        elif fitting <= n_head_steps < wanted:
+            self._say("There is time for the head alone, on the frozen encoder; raise the limit.")
         what = "all" if fitting == wanted else f"{fitting:,} of"
         self._say(
             f"Time limit {clock(config.time_limit)}: {what} {wanted:,} steps fit, at {costs.step:.2f} s each."

@@ -12,8 +12,11 @@ import torch
 
 from whet.config import TrainConfig
 from whet.encoder.device import computing
+from whet.encoder.network import Encoder
+from whet.model import TextModel
 from whet.text.batches import plan_epoch
 from whet.training.events import Replanned
+from whet.training.frozen import fits
 from whet.training.gradient import Examples
 from whet.training.loop import train_step
 from whet.training.optimizer import Schedule
@@ -26,6 +29,7 @@ _REFITTED = 0.99  # and a later one
 _SMOOTHING = 0.95  # of the pace of steps, once there are twenty; until then it is their mean
 _UNLIKE = 2  # first steps, in which memory grows
 _WATCHED = 10  # steps before the pace is believed
+_FORWARD = 1 / 3  # of a step's work, 2 of 6 operations a weight and token: what a frozen encoder takes
 FINISHING = 2.0  # seconds for writing model and manifest
 
 RESTING = Schedule(((0, 0.0), (1, 0.0)))  # steps at rate 0 leave the weights exactly as they are
@@ -37,6 +41,7 @@ class Costs:
     """What training costs on this machine."""
 
     step: float  # seconds of a step of the mean length
+    head_step: float  # of one in which the head alone is trained
     evaluation: float  # seconds of all of dev, once
 
 
@@ -63,7 +68,18 @@ def measure(
     step = _on_line(np.array(tokens[1:]), np.array(seconds[1:]), mean_tokens)
     forward = _forward(state, train, window[chosen[len(chosen) // 2]], precision)
     dev_tokens = 0 if dev is None else int(dev.store.ensure().lengths.sum())
-    return Costs(step, forward * dev_tokens)
+    head_step = head_share(state.model, train, dev, config) * step
+    return Costs(step, head_step, forward * dev_tokens)
+
+
+def head_share(model: TextModel, train: Examples, dev: Examples | None, config: TrainConfig) -> float:
+    """What a step of the head alone takes on average, as a share of a whole one: that of the frozen encoder's
+    pass, of which there is one for all epochs of the head where it can be kept."""
+    stores = [part.store for part in (train, dev) if part is not None]
+    is_once = (
+        config.head_epochs > 1 and isinstance(model.encoder, Encoder) and fits(model, stores, True, config)
+    )
+    return _FORWARD / config.head_epochs if is_once else _FORWARD
 
 
 def _on_line(tokens: np.ndarray, seconds: np.ndarray, at: float) -> float:
@@ -93,10 +109,20 @@ def _forward(state: TrainingState, train: Examples, texts: np.ndarray, precision
 class TimeLimit:
     """Keeps the schedule of a run within a number of seconds."""
 
-    def __init__(self, seconds: float, began: float, steps_per_epoch: int, evaluation: float = 0.0) -> None:
-        """began is when the run began, as of time.monotonic; evaluation is a first guess, in seconds."""
+    def __init__(
+        self,
+        seconds: float,
+        began: float,
+        steps_per_epoch: int,
+        n_head_steps: int,
+        costs: Costs | None = None,
+    ) -> None:
+        """began is when the run began, as of time.monotonic; costs are a first guess. The first n_head_steps
+        train the head alone, which tells nothing of the others: they are not watched."""
         self._seconds, self._began, self._steps_per_epoch = seconds, began, steps_per_epoch
-        self._evaluation = evaluation
+        self._n_head_steps = n_head_steps
+        self._evaluation = 0.0 if costs is None else costs.evaluation
+        self._head_step = 0.0 if costs is None else costs.head_step
         self._pace = 0.0  # seconds a step, saving included
         self._n_watched = 0  # steps
         self._last: tuple[int, int, float] | None = None  # step, epochs evaluated, when
@@ -124,13 +150,14 @@ class TimeLimit:
         now = time.monotonic()
         if self._last is not None:
             step, epochs, then = self._last
-            if progress.step > step:
+            if self._n_head_steps <= step < progress.step:
                 self._n_watched += 1
                 if self._n_watched > _UNLIKE:
                     weight = max(1 - _SMOOTHING, 1 / (self._n_watched - _UNLIKE))
                     self._pace += weight * (now - then - self._pace)
             elif progress.epochs_done > epochs:
-                self._evaluation = now - then
+                if step > self._n_head_steps:  # dev is as cheap as train while the encoder is frozen
+                    self._evaluation = now - then
             else:
                 return
         self._last = (progress.step, progress.epochs_done, now)
@@ -139,7 +166,9 @@ class TimeLimit:
         """Seconds from the beginning of the run to its end, if it ends at n_steps."""
         epochs = math.ceil(n_steps / self._steps_per_epoch) - step // self._steps_per_epoch
         last_look = self._evaluation  # the kept epoch is scored once more
-        ahead = (n_steps - step) * pace + epochs * self._evaluation + last_look + FINISHING
+        of_head = max(min(n_steps, self._n_head_steps) - step, 0)
+        ahead = of_head * self._head_step + (n_steps - step - of_head) * pace
+        ahead += epochs * self._evaluation + last_look + FINISHING
         return time.monotonic() - self._began + ahead
 
     def _affordable(self, pace: float, share: float, step: int, most: int) -> int:
