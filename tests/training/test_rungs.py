@@ -39,6 +39,13 @@ def test_no_rung_lies_where_the_rate_rises(
         assert steps == {253: 25, 505: 50}
 
 
+def test_rungs_are_shares_of_what_follows_the_head_alone():
+    config = TrainConfig(warmup=0.1, head_first=2)
+    plan = make_schedule(500, config, (0, 200))  # the second warm-up ends at 230
+    assert rung_steps(plan, [25, 50], 200) == {275: 25, 350: 50}
+    assert rung_steps(plan, [5], 200) == {230: 5}
+
+
 def test_a_rung_in_a_later_warm_up_waits_for_its_end():
     config = TrainConfig(warmup=0.5, schedule_over="stage")
     plan = make_schedule(100, config, (0, 40))  # rises: 0 to 20 and 40 to 70

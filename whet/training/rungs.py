@@ -35,15 +35,16 @@ def rungs(first: int | None) -> list[int]:
     return found
 
 
-def rung_steps(schedule: Schedule, percents: Iterable[int]) -> dict[int, int]:
-    """The step after which a trial of this schedule stands on each rung: step -> percent.
+def rung_steps(schedule: Schedule, percents: Iterable[int], n_head_steps: int = 0) -> dict[int, int]:
+    """The step after which a trial of this schedule stands on each rung: step -> percent of the steps behind
+    the first n_head_steps, which train the head alone and say little of the rest.
 
     Where the rate is rising, as at the beginning of a later stage, that is the step at which it is up; a rung
     that would be the end of the training is none. Two that meet are the higher one."""
     rises = [(start, end) for (start, low), (end, high) in pairwise(schedule.points) if high > low]
     found = {}
     for percent in percents:
-        step = max(1, math.ceil(schedule.n_steps * percent / 100))
+        step = n_head_steps + max(1, math.ceil((schedule.n_steps - n_head_steps) * percent / 100))
         for start, end in rises:
             if start < step < end:
                 step = math.ceil(end)

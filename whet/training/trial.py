@@ -13,7 +13,7 @@ from whet.runs import RunFolder
 from whet.training.doctor import Collapsed, Doctor
 from whet.training.events import Evaluated, Event, Listener, Looked, Note
 from whet.training.listeners import MetricsLog, RunLog
-from whet.training.loop import fit
+from whet.training.loop import fit, steps_per_epoch
 from whet.training.prepare import Prepared
 from whet.training.rungs import rung_steps, rungs
 from whet.training.state import TrainingState, groups_of
@@ -89,7 +89,8 @@ class Trial:
         model, new = prepared.start(config, lambda text: None)
         schedule = prepared.plan(groups_of(model, new, config), config)
         state = TrainingState(model, new, config, schedule)
-        steps = rung_steps(state.progress.schedule, rungs(self._first_rung))
+        n_head_steps = config.head_epochs * steps_per_epoch(len(prepared.train.store), config)
+        steps = rung_steps(state.progress.schedule, rungs(self._first_rung), n_head_steps)
         doctor = Doctor(prepared.train.targets, prepared.task, config, may_restart=True)
         interruptions = Interruptions()
 
