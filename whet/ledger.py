@@ -9,8 +9,10 @@ import datetime
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, Final, NamedTuple, final
 
@@ -23,6 +25,7 @@ from whet.intervals import Z, wilson
 from whet.runs import read_manifest
 
 FIGURES: Final = ("accuracy", "macro_f1", "mcc", "nll")  # what a line keeps of the metrics
+_LOOKS, _BETWEEN = 5, 0.01  # at a last line that is not whole, and seconds between two of them
 ADVICE: Final = "choose on dev, and report on rows not looked at"
 
 
@@ -71,7 +74,8 @@ class Ledger:
         """Write a look down, unless the rows are train or dev; -> why it could not be written.
 
         A line is appended by one write, so that two processes do not mix theirs. A last line that a process
-        died over is closed first, and stays alone in being damaged."""
+        died over is closed first, and stays alone in being damaged; one that is just being written, which a
+        system may show page by page, is waited for."""
         if self._used(fingerprint) is not None:
             return None
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -80,9 +84,7 @@ class Ledger:
         line = json.dumps(asdict(look), ensure_ascii=False) + "\n"
         try:
             with self.path.open("ab+", buffering=0) as file:
-                if file.seek(0, os.SEEK_END):
-                    file.seek(-1, os.SEEK_END)
-                    line = line if file.read(1) == b"\n" else "\n" + line
+                line = line if _is_whole(file) else "\n" + line
                 file.write(line.encode("utf-8", "backslashreplace"))
         except OSError as error:
             return f"{_shown(self.path)} cannot be written ({error.strerror}), so this look is not counted."
@@ -237,6 +239,18 @@ def _parsed(line: bytes) -> Look | None:
     texts = (look.time, look.command, look.source, look.fingerprint)
     sound = all(isinstance(text, str) for text in texts) and type(look.rows) is int
     return look if sound and isinstance(look.figures, dict) else None
+
+
+def _is_whole(file: RawIOBase) -> bool:
+    """Whether the last line is, or comes to be while one looks."""
+    for _ in range(_LOOKS):
+        if not file.seek(0, os.SEEK_END):
+            return True
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) == b"\n":
+            return True
+        time.sleep(_BETWEEN)
+    return False
 
 
 def _is_number(value: Any) -> bool:
