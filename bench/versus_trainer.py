@@ -98,7 +98,7 @@ def scores(
 ) -> None:
     """Train every seed, or go on with those in the folder `runs`, and print the table."""
     from whet import api
-    from whet.config import parse_settings
+    from whet.config_text import parse_settings
 
     theirs = [json.loads(line) for line in baseline.read_text().splitlines()]
     rows = []

@@ -32,6 +32,7 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("errors.py", 0),
     ("group_rules.py", 0),
     ("config.py", 0),
+    ("config_text.py", 0),
     ("examples.py", 0),
     ("files.py", 0),
     ("recipes.py", 0),

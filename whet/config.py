@@ -6,7 +6,6 @@ The reference table in the docs is made from `SETTINGS`.
 
 import dataclasses
 import math
-import re
 import types
 import typing
 from collections.abc import Mapping
@@ -260,9 +259,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Raises ConfigError, which names every value out of its range at once."""
         problems = []
-        for setting in SETTINGS.values():
+        for name in SETTINGS:
             try:
-                _checked(setting, getattr(self, setting.name))
+                checked(name, getattr(self, name))
             except ConfigError as error:
                 problems.append(str(error))
         if not problems and self.focal_gamma > 0 and self.label_smoothing > 0:
@@ -327,14 +326,13 @@ class TrainConfig:
 SETTINGS: Mapping[str, "dataclasses.Field[Any]"] = types.MappingProxyType(
     {setting.name: setting for setting in dataclasses.fields(TrainConfig)}
 )
-_DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?")
 _TYPES = typing.get_type_hints(TrainConfig)
 
 
 def accepted(name: str) -> str:
     """What a setting takes, in words: for the docs and for messages."""
-    setting, kind = SETTINGS[name], _TYPES[name]
-    choices, base, optional = _parts(kind)
+    setting = SETTINGS[name]
+    choices, base, optional = kind_of(name)
     if choices:
         return ", ".join(choices)
     low, high = setting.metadata["low"], setting.metadata["high"]
@@ -347,42 +345,11 @@ def accepted(name: str) -> str:
     return words + (" or none" if optional else "")
 
 
-def parse_settings(pairs: list[str], options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """`["epochs=5", "cut=head"]` -> typed values, on top of options that came typed.
-
-    Raises ConfigError, which lists every bad key (with the nearest right one) and every bad value at once.
-    """
-    values: dict[str, Any] = {}
-    problems: list[str] = []
-    for key, value in (options or {}).items():
-        try:
-            values[key] = _checked(SETTINGS[key], value)
-        except ConfigError as error:
-            problems.append(str(error))
-    for pair in pairs:
-        key, sign, text = pair.partition("=")
-        key = key.strip()
-        if not sign:
-            problems.append(f"--set {pair}: write it as key=value.")
-        elif key not in SETTINGS:
-            problems.append(f"--set {pair}: there is no setting '{key}'.{_meant(key)}")
-        else:
-            try:
-                values[key] = _checked(SETTINGS[key], _parsed(key, text))
-            except ConfigError as error:
-                problems.append(str(error))
-    if problems:
-        if any("there is no setting" in problem for problem in problems):
-            problems.append(f"The settings are: {', '.join(SETTINGS)}.")
-        raise ConfigError("\n".join(problems))
-    return values
-
-
 def make_config(values: Mapping[str, Any]) -> TrainConfig:
     """A configuration from plain values, such as a call's keyword arguments.
 
     Raises ConfigError, which lists every bad key and every bad value at once."""
-    unknown = [f"there is no setting '{key}'.{_meant(key)}" for key in values if key not in SETTINGS]
+    unknown = [f"there is no setting '{key}'.{meant(key)}" for key in values if key not in SETTINGS]
     try:
         config = TrainConfig(**{key: value for key, value in values.items() if key in SETTINGS})
     except ConfigError as error:
@@ -396,12 +363,14 @@ def _word(value: float | None) -> str:
     return "none" if value is None else f"{value:g}"
 
 
-def _meant(key: str) -> str:
+def meant(key: str) -> str:
+    """The setting that a key which is none may stand for, as a sentence."""
     return nearest({"lr": "learning_rate", "head_lr": "head_learning_rate"}.get(key, key), SETTINGS)
 
 
-def _parts(kind: Any) -> tuple[tuple[str, ...], type, bool]:
-    """(choices of a Literal, plain type, may be None) of an annotation."""
+def kind_of(name: str) -> tuple[tuple[str, ...], type, bool]:
+    """(choices of a Literal, plain type, may be None) of a setting's annotation."""
+    kind = _TYPES[name]
     if typing.get_origin(kind) is Literal:
         return typing.get_args(kind), str, False
     if isinstance(kind, types.UnionType):
@@ -410,30 +379,10 @@ def _parts(kind: Any) -> tuple[tuple[str, ...], type, bool]:
     return (), kind, False
 
 
-def parse_seconds(text: str) -> float:
-    """Seconds from "90", "90s", "10m" or "1h30m". Raises ValueError for anything else."""
-    found = _DURATION.fullmatch(text.strip().lower())
-    if found is None or not any(found.groups()):
-        return float(text)
-    hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    return 3600 * hours + 60 * minutes + seconds
-
-
-def _parsed(name: str, text: str) -> Any:
-    _, base, optional = _parts(_TYPES[name])
-    if name != "label_separator" or not text.isspace():  # a blank may stand between labels
-        text = text.strip()
-    if optional and text.lower() in ("", "none"):
-        return None
-    try:
-        return parse_seconds(text) if name == "time_limit" else base(text)
-    except ValueError:
-        raise ConfigError(f"{name}={text}: must be {accepted(name)}.") from None
-
-
-def _checked(setting: "dataclasses.Field[Any]", value: Any) -> Any:
-    name = setting.name
-    choices, base, optional = _parts(_TYPES[name])
+def checked(name: str, value: Any) -> Any:
+    """The value of a setting. Raises ConfigError where it may not have it."""
+    setting = SETTINGS[name]
+    choices, base, optional = kind_of(name)
     low, high = setting.metadata["low"], setting.metadata["high"]
     if value is None:
         good = optional

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from whet.config import SETTINGS, accepted, make_config, parse_settings
+from whet.config import SETTINGS, accepted, make_config
+from whet.config_text import parse_settings
 from whet.errors import ConfigError, nearest
 from whet.recipes import find_recipe, with_recipe
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, final
 
 from whet.api import listening, load
-from whet.config import make_config, parse_seconds
+from whet.config import make_config
+from whet.config_text import parse_seconds
 from whet.data.table import LabelColumns, one_or_several
 from whet.errors import ConfigError, UsageError
 from whet.recipes import DEFAULT, with_recipe

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from whet.checkpoints.families import family_named
-from whet.config import SETTINGS, TrainConfig, make_config, parse_settings
+from whet.config import SETTINGS, TrainConfig, make_config
+from whet.config_text import parse_settings
 from whet.encoder.network import EncoderSpec
 from whet.errors import ConfigError
 from whet.training.events import Evaluated, Note, StepDone, TrainingDone, TrainingStarted

@@ -38,7 +38,7 @@ def command(
     import json
 
     from whet import api
-    from whet.config import parse_settings
+    from whet.config_text import parse_settings
 
     settings = parse_settings(set_ or [], {} if max_length is None else {"max_length": max_length})
     report = api.check(

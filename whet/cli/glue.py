@@ -64,7 +64,7 @@ def command(
     ] = False,
 ) -> None:
     """Train GLUE's nine tasks, score them on its dev files, and write files for its leaderboard."""
-    from whet.config import parse_settings
+    from whet.config_text import parse_settings
 
     given = {
         "epochs": epochs,

@@ -81,7 +81,7 @@ def command(
 ) -> None:
     """Train an encoder on hidden words of plain texts: go on with one, or make one from nothing."""
     began = time.monotonic()
-    from whet.config import parse_settings
+    from whet.config_text import parse_settings
     from whet.errors import UsageError
 
     if not texts and not resume:

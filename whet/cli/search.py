@@ -96,7 +96,7 @@ def command(
 ) -> None:
     """Look for better settings, and say whether they are better than the default."""
     began = time.monotonic()
-    from whet.config import parse_settings
+    from whet.config_text import parse_settings
     from whet.errors import UsageError
 
     if file is None and not (resume or join):

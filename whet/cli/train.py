@@ -93,7 +93,7 @@ def command(
 ) -> None:
     """Fine-tune an encoder on labelled rows and write a run folder."""
     began = time.monotonic()
-    from whet.config import parse_settings
+    from whet.config_text import parse_settings
     from whet.errors import UsageError
 
     if file is None and not resume:
