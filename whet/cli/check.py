@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whet.cli.options import Label, MaxLength, Pair, Task, Text
+
 if TYPE_CHECKING:
     from whet.data.findings import Finding, Report
 
@@ -17,17 +19,12 @@ def command(
     ],
     dev: Annotated[str | None, typer.Option(help="Rows to choose an epoch by.")] = None,
     test: Annotated[str | None, typer.Option(help="Rows to report on.")] = None,
-    task: Annotated[str | None, typer.Option(help="classification, regression ...; else inferred.")] = None,
-    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
-    pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COL", help="Column of the label; of 0 and 1 several, each named."),
-    ] = None,
+    task: Task = None,
+    text: Text = None,
+    pair: Pair = None,
+    label: Label = None,
     model: Annotated[str, typer.Option(help="mini, a folder, or a hub name@revision.")] = "mini",
-    max_length: Annotated[
-        int | None, typer.Option(help="Tokens of a text; the rest is cut. (default: 256)")
-    ] = None,
+    max_length: MaxLength = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting that `whet train` will have, as cut."),

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whet.cli.options import DeviceToPredict, Pair, PrecisionToPredict, Text
+
 if TYPE_CHECKING:
     from whet.comparison import Comparison
 
@@ -16,13 +18,13 @@ def command(
             help="Two or more runs (of one seed or several), model folders or hub names; then labelled rows.",
         ),
     ],
-    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
-    pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
+    text: Text = None,
+    pair: Pair = None,
     label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label.")] = None,
     metric: Annotated[str, typer.Option(help="accuracy, macro_f1 or mcc")] = "accuracy",
     json_: Annotated[bool, typer.Option("--json", help="Print all of it as one JSON object.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
-    precision: Annotated[str, typer.Option(help="float32, auto or bf16")] = "float32",
+    device: DeviceToPredict = "auto",
+    precision: PrecisionToPredict = "float32",
 ) -> None:
     """Say whether one model, or way of training, is really better than another, on the same labelled rows."""
     import json

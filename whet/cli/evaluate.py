@@ -4,16 +4,15 @@ from typing import Annotated
 
 import typer
 
+from whet.cli.options import DeviceToPredict, Label, Pair, PrecisionToPredict, Run, Text
+
 
 def command(
-    run: Annotated[str, typer.Argument(help="A run, a model folder, or a classifier fine-tuned elsewhere.")],
+    run: Run,
     file: Annotated[str, typer.Argument(help="Labelled rows: anything that `whet train` reads.")],
-    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
-    pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COL", help="Column of the label; of 0 and 1 several, each named."),
-    ] = None,
+    text: Text = None,
+    pair: Pair = None,
+    label: Label = None,
     slice_: Annotated[
         list[str] | None,
         typer.Option("--slice", metavar="COL", help="Part the rows by this column too; can be repeated."),
@@ -23,8 +22,8 @@ def command(
         typer.Option(metavar="P", help="No answer where its probability is below P; 0 answers every row."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
-    precision: Annotated[str, typer.Option(help="float32, auto or bf16")] = "float32",
+    device: DeviceToPredict = "auto",
+    precision: PrecisionToPredict = "float32",
 ) -> None:
     """Say how good a model is on labelled rows."""
     import json

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whet.cli.options import AsJson
+
 if TYPE_CHECKING:
     from whet.known_models import Description, PackedFamily
 
@@ -14,7 +16,7 @@ def command(
     name: Annotated[
         str | None, typer.Argument(help="A folder, a run, mini, or a hub name: what it is. Without: all.")
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    json_: AsJson = False,
 ) -> None:
     """Say which encoders there are and when to choose which, or what a checkpoint is."""
     import json

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
+from whet.cli.options import DeviceToPredict, PrecisionToPredict, Run
+
 if TYPE_CHECKING:
     from whet.data.columns import Columns
     from whet.data.table import Table
@@ -14,7 +16,7 @@ SHOWN_PLACES = 5
 
 
 def command(
-    run: Annotated[str, typer.Argument(help="A run, a model folder, or a classifier fine-tuned elsewhere.")],
+    run: Run,
     file: Annotated[
         str | None,
         typer.Argument(help="Rows to label; - reads JSON lines, or one text a line, from standard input."),
@@ -41,8 +43,8 @@ def command(
     no_input: Annotated[bool, typer.Option("--no-input", help="Leave the input's columns out.")] = False,
     text_column: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
     pair_column: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
-    precision: Annotated[str, typer.Option(help="float32, auto or bf16")] = "float32",
+    device: DeviceToPredict = "auto",
+    precision: PrecisionToPredict = "float32",
 ) -> None:
     """Label rows: one line out for each row in, in order, with every label's probability."""
     from whet.errors import UsageError

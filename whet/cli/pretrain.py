@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-MORE = "More options"
+from whet.cli.options import (
+    Device,
+    DryRun,
+    Overwrite,
+    Pair,
+    Precision,
+    Quiet,
+    Resume,
+    Settings,
+    Threads,
+    TimeLimit,
+)
 
 
 def command(
@@ -19,7 +30,7 @@ def command(
         str | None, typer.Option(help="Texts to choose the best epoch by; else some are held out.")
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text, in rows.")] = None,
-    pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
+    pair: Pair = None,
     model: Annotated[
         str | None, typer.Option(help="Go on with: mini, a folder, or a hub name. (default: mini)")
     ] = None,
@@ -50,34 +61,15 @@ def command(
         int | None, typer.Option(help="Split, new weights, order, what is hidden, dropout. (default: 0)")
     ] = None,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Run folder. (default: runs/TEXT)")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, which was stopped or died.")
-    ] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any other setting; can be repeated.", rich_help_panel=MORE
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the run in --out.", rich_help_panel=MORE)
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Say what it would take, and train nothing.", rich_help_panel=MORE),
-    ] = False,
-    time_limit: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="90s, 10m, 1h30m: fit the schedule to it.", rich_help_panel=MORE),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda ...", rich_help_panel=MORE)] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="auto, float32, bf16, float64", rich_help_panel=MORE)
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="Processor threads.", rich_help_panel=MORE)] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print the results only.", rich_help_panel=MORE)
-    ] = False,
+    resume: Resume = False,
+    set_: Settings = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    time_limit: TimeLimit = None,
+    device: Device = None,
+    precision: Precision = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train an encoder on hidden words of plain texts: go on with one, or make one from nothing."""
     began = time.monotonic()

@@ -4,11 +4,13 @@ from typing import Annotated
 
 import typer
 
+from whet.cli.options import AsJson
+
 
 def command(
     name: Annotated[str | None, typer.Argument(help="One of them: what it sets, group by group.")] = None,
     model: Annotated[str, typer.Option(help="The encoder whose groups are shown.")] = "mini",
-    json_: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    json_: AsJson = False,
 ) -> None:
     """Say which named ways of training there are, or what one of them does."""
     import json

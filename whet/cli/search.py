@@ -5,14 +5,24 @@ from typing import Annotated, Any
 
 import typer
 
-MORE = "More options"
+from whet.cli.options import (
+    MORE,
+    Data,
+    Device,
+    Label,
+    Model,
+    Overwrite,
+    Pair,
+    Precision,
+    Quiet,
+    Task,
+    Text,
+    Threads,
+)
 
 
 def command(
-    file: Annotated[
-        str | None,
-        typer.Argument(help="CSV, TSV, JSON lines, Parquet, a GLUE or `datasets` folder, or hf:owner/name."),
-    ] = None,
+    file: Data = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials. (default: 20)")] = None,
     time_limit: Annotated[
         str | None, typer.Option(metavar="TIME", help="90s, 10m, 1h30m: of all of it.")
@@ -29,16 +39,11 @@ def command(
     test: Annotated[
         str | None, typer.Option(help="Rows to compare with the default on; else a fifth of train.")
     ] = None,
-    task: Annotated[str | None, typer.Option(help="classification, regression ...; else inferred.")] = None,
-    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
-    pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COL", help="Column of the label; of 0 and 1 several, each named."),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="mini, a folder, or a hub name@revision. (default: mini)")
-    ] = None,
+    task: Task = None,
+    text: Text = None,
+    pair: Pair = None,
+    label: Label = None,
+    model: Model = None,
     seed: Annotated[
         int | None, typer.Option(help="Split, trials and their order; fresh ones follow it. (default: 0)")
     ] = None,
@@ -82,17 +87,11 @@ def command(
             rich_help_panel=MORE,
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the run in --out.", rich_help_panel=MORE)
-    ] = False,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda ...", rich_help_panel=MORE)] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="auto, float32, bf16, float64", rich_help_panel=MORE)
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="Processor threads.", rich_help_panel=MORE)] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print the results only.", rich_help_panel=MORE)
-    ] = False,
+    overwrite: Overwrite = False,
+    device: Device = None,
+    precision: Precision = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Look for better settings, and say whether they are better than the default."""
     began = time.monotonic()

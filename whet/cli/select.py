@@ -4,19 +4,21 @@ from typing import Annotated
 
 import typer
 
+from whet.cli.options import DeviceToPredict, Pair, PrecisionToPredict, Run, Text
+
 
 def command(
-    run: Annotated[str, typer.Argument(help="A run, a model folder, or a classifier fine-tuned elsewhere.")],
+    run: Run,
     file: Annotated[str, typer.Argument(help="Rows to choose from: anything that `whet train` reads.")],
     rows: Annotated[int, typer.Option(metavar="N", help="Rows to choose.")] = 100,
     to: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write there (.csv or .jsonl), not to standard output.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides between choices that are as good.")] = 0,
-    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
-    pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
-    precision: Annotated[str, typer.Option(help="float32, auto or bf16")] = "float32",
+    text: Text = None,
+    pair: Pair = None,
+    device: DeviceToPredict = "auto",
+    precision: PrecisionToPredict = "float32",
 ) -> None:
     """Choose the unlabelled rows to label next: those that the model doubts, no two of them alike."""
     from whet.errors import UsageError

@@ -5,61 +5,54 @@ from typing import Annotated, Any
 
 import typer
 
-MORE = "More options"
+from whet.cli.options import (
+    MORE,
+    BatchSize,
+    Data,
+    Device,
+    DryRun,
+    Epochs,
+    Label,
+    LearningRate,
+    MaxLength,
+    Model,
+    Overwrite,
+    Pair,
+    Precision,
+    Quiet,
+    Recipe,
+    Resume,
+    Seed,
+    Settings,
+    Task,
+    Text,
+    Threads,
+    TimeLimit,
+)
 
 
 def command(
-    file: Annotated[
-        str | None,
-        typer.Argument(help="CSV, TSV, JSON lines, Parquet, a GLUE or `datasets` folder, or hf:owner/name."),
-    ] = None,
+    file: Data = None,
     dev: Annotated[
         str | None, typer.Option(help="Rows to choose the best epoch by; else some are held out.")
     ] = None,
     test: Annotated[str | None, typer.Option(help="Rows to report on once, at the end.")] = None,
-    task: Annotated[str | None, typer.Option(help="classification, regression ...; else inferred.")] = None,
-    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text.")] = None,
-    pair: Annotated[str | None, typer.Option(metavar="COL", help="Column of a second text.")] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COL", help="Column of the label; of 0 and 1 several, each named."),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="mini, a folder, or a hub name@revision. (default: mini)")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Passes over the rows. (default: 3, more on small data)")
-    ] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Peak learning rate of the encoder. (default: by its width)")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Texts a step. (default: 32)")] = None,
-    max_length: Annotated[
-        int | None, typer.Option(help="Tokens of a text; the rest is cut. (default: 256)")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Split, new weights, order and dropout. (default: 0)")
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A named set of settings: see whet recipes.")
-    ] = None,
+    task: Task = None,
+    text: Text = None,
+    pair: Pair = None,
+    label: Label = None,
+    model: Model = None,
+    epochs: Epochs = None,
+    lr: LearningRate = None,
+    batch_size: BatchSize = None,
+    max_length: MaxLength = None,
+    seed: Seed = None,
+    recipe: Recipe = None,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Run folder. (default: runs/FILE)")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, which was stopped or died.")
-    ] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any other setting; can be repeated.", rich_help_panel=MORE
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the run in --out.", rich_help_panel=MORE)
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Say what it would take, and train nothing.", rich_help_panel=MORE),
-    ] = False,
+    resume: Resume = False,
+    set_: Settings = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     seeds: Annotated[
         int | None,
         typer.Option(
@@ -78,18 +71,11 @@ def command(
             metavar="COL", help="Rows of one value stay together in folds and dev.", rich_help_panel=MORE
         ),
     ] = None,
-    time_limit: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="90s, 10m, 1h30m: fit the schedule to it.", rich_help_panel=MORE),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda ...", rich_help_panel=MORE)] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="auto, float32, bf16, float64", rich_help_panel=MORE)
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="Processor threads.", rich_help_panel=MORE)] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print the results only.", rich_help_panel=MORE)
-    ] = False,
+    time_limit: TimeLimit = None,
+    device: Device = None,
+    precision: Precision = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Fine-tune an encoder on labelled rows and write a run folder."""
     began = time.monotonic()
