@@ -11,7 +11,8 @@ from typing import Any, final
 import numpy as np
 import torch
 
-from whet.checkpoints.loading import Checkpoint, open_checkpoint
+from whet.checkpoints.families.base import Family
+from whet.checkpoints.loading import described, open_checkpoint, read_config
 from whet.checkpoints.locate import Location, locate
 from whet.checkpoints.new import new_checkpoint
 from whet.config import TrainConfig
@@ -20,6 +21,7 @@ from whet.data.texts import Texts
 from whet.data.wording import counted
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.encoder.memory import keep_freed_memory
+from whet.encoder.network import EncoderSpec
 from whet.errors import CheckpointError, ConfigError
 from whet.model import TextModel, layout_of, start_model
 from whet.recipes import DEFAULT
@@ -114,7 +116,8 @@ class Prepared:
 
     def rules_of(self, config: TrainConfig) -> TextRules:
         """How texts are read under other settings. Raises ConfigError for what this encoder cannot do."""
-        return _rules(config, self.data, open_checkpoint(self.location.folder))
+        family, spec, _ = described(read_config(self.location.folder))
+        return _rules(config, self.data, family, spec)
 
     def under(self, config: TrainConfig) -> "Prepared":
         """The same under other settings; the tokens are shared where these do not change them."""
@@ -170,7 +173,7 @@ def prepare(request: Request, say: Say) -> Prepared:
             f"{location.folder}: the tokeniser has {tokeniser.vocab_size} words and the encoder "
             f"{checkpoint.spec.vocab_size}; they do not belong together."
         )
-    rules = _rules(config, data, checkpoint)
+    rules = _rules(config, data, checkpoint.family, checkpoint.spec)
     place = location, checkpoint.spec.hidden_size, device, precision
     prepared = replace(_bound(data, config, rules, *place, tokeniser), scratch=scratch)
     for note in prepared.task.training_notes():
@@ -179,11 +182,11 @@ def prepare(request: Request, say: Say) -> Prepared:
     return prepared
 
 
-def _rules(config: TrainConfig, data: TrainingData, checkpoint: Checkpoint) -> TextRules:
-    checkpoint.family.head_class(layout_of(data.task, config.pooling))  # raises what it lacks
+def _rules(config: TrainConfig, data: TrainingData, family: Family, spec: EncoderSpec) -> TextRules:
+    family.head_class(layout_of(data.task, config.pooling))  # raises what it lacks
     columns = data.columns
     return TextRules(
-        config.max_length or min(data.task.usual_length, checkpoint.spec.max_positions),
+        config.max_length or min(data.task.usual_length, spec.max_positions),
         config.cut,
         config.long_texts,
         config.context,

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, final
 
-from whet.checkpoints.loading import open_checkpoint
+from whet.checkpoints.families import family_of
+from whet.checkpoints.loading import read_config
 from whet.config import TrainConfig, make_config
 from whet.data.folds import row_groups
 from whet.data.wording import counted
@@ -121,8 +122,8 @@ def read_ground(asked: SearchRequest, listen: Listener) -> Ground:
         )
     data, estimate = _apart(request, whole.data, say)
     prepared = whole.on(data, config)
-    checkpoint = open_checkpoint(prepared.location.folder)
-    family, width = checkpoint.family.model_type, checkpoint.spec.hidden_size
+    family = family_of(read_config(prepared.location.folder)).model_type
+    width = prepared.hidden_size
     epochs = planned_epochs(len(prepared.train.store), config) - config.head_epochs
     space = asked.space or default_space(family, width, epochs)
     check_space(space, asked.settings, request.recipe)
