@@ -72,6 +72,33 @@ def test_the_default_against_itself_is_equal() -> None:
     assert found.sentence.endswith("the default itself is the best on dev; its MCC is 0.5000 on 100 rows.")
 
 
+def test_figures_in_percent_are_told_as_shares() -> None:
+    """Those of questions. Found in a last reading: a difference of 5 points was told as 500."""
+
+    class Share:
+        perfect = 1.0
+
+        def metrics(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+            return {"f1": self.perfect * float((logits.argmax(1) == targets).mean())}
+
+        def standing(self, metrics: dict[str, float], by: str) -> tuple[float, float]:
+            return metrics[by], 0.0
+
+    class Percent(Share):
+        perfect = 100.0
+
+    first, second = drawn(0.8, 2, TRUE, 1), drawn(0.85, 2, TRUE, 2)
+    share, percent = (
+        judge("f1", TRUE, side(first, kind()), side(second, kind()))  # type: ignore[arg-type]
+        for kind in (Share, Percent)
+    )
+    assert (percent.word, percent.test) == (share.word, share.test) == ("better", share.test)
+    assert percent.difference == pytest.approx(share.difference)
+    assert percent.interval == pytest.approx(share.interval)
+    assert percent.sentence == share.sentence
+    assert 0.03 < share.difference < 0.07
+
+
 def test_other_figures_go_by_a_jackknife_over_groups_of_rows() -> None:
     """Of a mean over rows the jackknife is the standard error of the groups' means, in closed form."""
     loss = np.random.default_rng(3).gamma(2.0, 0.2, (2, 400))

@@ -43,6 +43,7 @@ class Task(ABC):
     headlines: ClassVar[tuple[str, ...]]  # keys that a progress line and a short table show, the first first
     loss: ClassVar[str]  # key of the loss among them
     has_classes: ClassVar[bool]  # each row has one of a few labels, which findings about labels are about
+    perfect: ClassVar[float] = 1.0  # what a figure of `choices` is at best, the loss aside
     right_figure: ClassVar[str] = "accuracy"  # the one that is the share of `is_right`
     choices: ClassVar[tuple[str, ...]]  # what an epoch can be chosen by: keys, or "loss"; the default first
     has_answers: ClassVar[bool] = True  # a model that is trained for it says something about a text

@@ -71,6 +71,7 @@ class QuestionAnswering(Task):
     headlines: ClassVar[tuple[str, ...]] = ("exact", "f1", "nll")
     loss: ClassVar[str] = "nll"
     choices: ClassVar[tuple[str, ...]] = ("f1", "exact", "loss")
+    perfect: ClassVar[float] = 100.0
     has_classes: ClassVar[bool] = False
     right_figure: ClassVar[str] = "exact"
 

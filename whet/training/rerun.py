@@ -22,7 +22,7 @@ from whet.training.search_ground import Ground
 from whet.training.search_time import BEST, SEEDS, again, share
 from whet.training.search_trials import Clock
 from whet.training.several import Member, Outcome, train_all
-from whet.training.verdict import Said, Verdict, judge, the_same
+from whet.training.verdict import Said, Verdict, judge, scored, the_same
 
 FOLDER = "reruns"
 
@@ -144,10 +144,7 @@ class Reruns:
         default = self._said(0)
         if winner == 0:
             task, logits = default.tasks.values(), default.logits.values()
-            scores = [
-                one.standing(one.metrics(said, targets), self._by)[0]
-                for one, said in zip(task, logits, strict=True)
-            ]
+            scores = [scored(one, said, targets, self._by) for one, said in zip(task, logits, strict=True)]
             return the_same(self._by, fmean(scores), len(targets), len(scores))
         return judge(self._by, targets, default, self._said(winner))
 

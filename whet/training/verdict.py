@@ -50,9 +50,7 @@ class Verdict:
                 f"Equal: of all that was trained again the default itself is the best on dev; its "
                 f"{NAMES.get(self.metric, self.metric)} is {self.default:.4f} on {self.n_rows:,} rows."
             )
-        unit, scale, form = (
-            ("points of ", 100, "+.1f") if self.metric != "loss" else ("nats less ", 1, "+.4f")
-        )
+        unit, scale, form = ("points of ", 100, "+.1f") if self.metric != "loss" else ("less ", 1, "+.4f")
         low, middle, high = (
             f"{scale * one:{form}}" for one in (self.interval[0], self.difference, self.interval[1])
         )
@@ -82,6 +80,13 @@ def the_same(metric: str, value: float, n_rows: int, n_seeds: int) -> Verdict:
     """Where the default itself has won."""
     seeds = n_seeds, n_seeds
     return Verdict("equal", metric, value, value, 0.0, (0.0, 0.0), 1.0, _ITSELF, n_rows, seeds)
+
+
+def scored(task: Task, logits: np.ndarray, targets: np.ndarray, by: str) -> float:
+    """How good the answers to some rows are by one of the task's choices, as a share of what is perfect;
+    less the loss."""
+    found = task.standing(task.metrics(logits, targets), by)[0]
+    return found if by == "loss" else found / task.perfect
 
 
 def judge(by: str, targets: np.ndarray, default: Said, winner: Said) -> Verdict:
@@ -147,7 +152,7 @@ def _figure(side: Said, targets: np.ndarray, by: str) -> Figure:
         task = side.tasks[seed]
 
         def value(rows: np.ndarray, task: Task = task, logits: np.ndarray = logits) -> float:
-            return task.standing(task.metrics(logits[rows], targets[rows]), by)[0]
+            return scored(task, logits[rows], targets[rows], by)
 
         whole = value(np.ones(len(targets), np.bool_))
         values.append(whole)
