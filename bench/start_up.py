@@ -12,7 +12,7 @@ sides alternate, after a run of each that does not count, so files are in the sy
 The parts of whet's time are those of functions that are wrapped from outside, each without the wrapped ones
 that it calls. "imports" is all up to where the command begins to look at its arguments and `whet.api` is
 there, for Trainer up to where its classes are; "imports on the way" are of modules that are first needed
-later, the largest torch's compiler, which torch imports itself with the first optimiser (torch 2.13).
+later. "head's vectors" is the pass of all texts through the frozen encoder, before the epochs of the head alone.
 """
 
 import argparse
@@ -58,6 +58,7 @@ def run_whet(file: Path, began: float) -> dict[str, float]:
     watch.wrap(TokenStore, "ensure", "tokenising")
     watch.wrap(run, "create_run_folder", "run folder")
     watch.wrap(run, "describe", "run folder")
+    watch.wrap(loop, "computed_once", "head's vectors")
     watch.wrap(loop, "train_step", "first step")
     step, whole = loop.train_step, 0.0
 

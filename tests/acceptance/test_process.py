@@ -158,6 +158,17 @@ def test_starting_up_loads_no_torch():
         assert "transformers" not in loaded, f"{code}: {loaded}"
 
 
+def test_training_does_not_load_torchs_compiler(encoder, plenty, tmp_path):
+    """A second of every start. Proof that it can fail: so it was with torch's own class of AdamW."""
+    code = (
+        "import sys; from whet import api; api.train(sys.argv[1], model=sys.argv[2], out=sys.argv[3], epochs=1); "
+        "sys.exit('torch._dynamo' in sys.modules and 'it was loaded')"
+    )
+    asked = [sys.executable, "-c", code, plenty, encoder, tmp_path / "run"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_stopped_run_says_so_and_leaves_what_can_be_read(encoder, plenty, tmp_path):
     """SIGTERM to one run and Ctrl-C to another, both in the midst of their training."""
     statuses = {signal.SIGTERM: 143, signal.SIGINT: 130}

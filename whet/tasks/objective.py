@@ -9,6 +9,7 @@ from typing import Final, final
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import minimize
 from torch import Tensor
 
 from whet.config import TrainConfig
@@ -53,21 +54,16 @@ class Objective:
         own, spread = counts * weights, counts.sum() * weights / len(counts)
         shares = ((1 - self.label_smoothing) * own + self.label_smoothing * spread) / own.sum()
         parts = torch.from_numpy(shares[shares > 0])
-        logits = parts.log().requires_grad_()  # the answer itself, unless the loss is focal
 
-        def mean() -> Tensor:
-            log_chances = logits.log_softmax(0)
-            return (parts * -log_chances * _focus(log_chances, self.focal_gamma)).sum()
+        def mean(logits: np.ndarray) -> tuple[float, np.ndarray]:
+            asked = torch.from_numpy(logits).requires_grad_()
+            log_chances = asked.log_softmax(0)
+            found = (parts * -log_chances * _focus(log_chances, self.focal_gamma)).sum()
+            (slope,) = torch.autograd.grad(found, asked)
+            return float(found.detach()), slope.numpy()
 
-        def step() -> float:
-            optimizer.zero_grad()
-            loss = mean()
-            loss.backward()
-            return float(loss.detach())
-
-        optimizer = torch.optim.LBFGS([logits], max_iter=200, line_search_fn="strong_wolfe")
-        optimizer.step(step)
-        return float(mean().detach())
+        best = parts.log().numpy()  # the answer itself, unless the loss is focal
+        return float(minimize(mean, best, jac=True, method="L-BFGS-B", tol=1e-14).fun)
 
 
 PLAIN: Final = Objective()

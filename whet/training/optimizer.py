@@ -1,13 +1,15 @@
 """AdamW over groups of parameters, and the learning rate as a pure function of the step."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from whet.config import TrainConfig
 from whet.training.groups import Group
@@ -16,7 +18,7 @@ _RATIO = 32  # the peak over the lowest rate of slanted triangles (Howard and Ru
 
 
 def parameter_group(group: Group, parameters: Sequence[nn.Parameter]) -> dict[str, Any]:
-    """A group as torch's optimisers take it: `peak` is its rate, `names` are those of its parameters."""
+    """A group as an optimiser takes it: `peak` is its rate, `names` are those of its parameters."""
     return {
         "name": group.title,
         "peak": group.rate,
@@ -27,11 +29,61 @@ def parameter_group(group: Group, parameters: Sequence[nn.Parameter]) -> dict[st
     }
 
 
-def make_optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.AdamW:
-    """Bias-corrected AdamW (Loshchilov and Hutter 2017), in one fused pass over the weights."""
-    return torch.optim.AdamW(
-        groups, betas=(config.adam_beta1, config.adam_beta2), eps=config.adam_epsilon, fused=True
-    )
+@final
+class AdamW:
+    """Bias-corrected AdamW (Loshchilov and Hutter 2017), in one fused pass over the weights of each group.
+
+    The steps are torch's own. Its class is not used: making one imports torch's compiler, a second of each
+    start (torch 2.13). Names are those of torch's optimisers, so are the tensors of `state`."""
+
+    def __init__(self, groups: Sequence[dict[str, Any]], config: TrainConfig) -> None:
+        self.param_groups = list(groups)
+        self.state: defaultdict[nn.Parameter, dict[str, Tensor]] = defaultdict(dict)
+        self._betas, self._epsilon = (config.adam_beta1, config.adam_beta2), config.adam_epsilon
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """As `parameter_group` makes it."""
+        self.param_groups.append(group)
+
+    @torch.no_grad()
+    def step(self, is_bad: Tensor) -> None:
+        """Move what has a gradient, at its group's rate, unless `is_bad`, a float32 on the device, is 1: the
+        fused pass reads it there."""
+        for group in self.param_groups:
+            moved = [one for one in group["params"] if one.grad is not None]
+            if not moved:
+                continue
+            states = [self._state_of(one) for one in moved]
+            adamw(
+                moved,
+                [one.grad for one in moved],
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [],
+                [state["step"] for state in states],
+                fused=True,
+                found_inf=is_bad,
+                amsgrad=False,
+                beta1=self._betas[0],
+                beta2=self._betas[1],
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=self._epsilon,
+                maximize=False,
+            )
+
+    def zero_grad(self) -> None:
+        """No parameter has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def _state_of(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros((), device=parameter.device)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        return state
 
 
 Fall = Literal["line", "cosine"]

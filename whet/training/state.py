@@ -15,7 +15,7 @@ from whet.model import TextModel
 from whet.training.averaging import Average
 from whet.training.groups import Group, frozen_modules, grouped, places_of
 from whet.training.lora import without_lora
-from whet.training.optimizer import Schedule, make_optimizer, parameter_group
+from whet.training.optimizer import AdamW, Schedule, parameter_group
 from whet.training.used_rows import UsedRows
 
 
@@ -64,7 +64,7 @@ class TrainingState:
         self.trained: dict[str, nn.Parameter] = {}  # by name; of a word table, the rows that were used
         self.frozen: list[nn.Module] = []  # what lies below everything that is trained
         self.n_frozen_layers: int | None = None  # of the encoder; None: not even the embeddings are
-        self.optimizer = make_optimizer(self._joining(1), config)
+        self.optimizer = AdamW(self._joining(1), config)
         self.average = Average(config)
         self.progress = Progress(schedule)
         self.best: dict[str, Tensor] | None = None  # weights of the kept epoch, on the processor
@@ -125,10 +125,8 @@ class TrainingState:
             used.take_in(np.concatenate(token_ids), self.optimizer.state[used.rows])
 
     def step(self, is_bad: Tensor) -> None:
-        """Let the optimiser move the weights, unless `is_bad`, a bool that stays on the device: a fused
-        optimiser reads it there, as it reads that of torch's GradScaler."""
-        self.optimizer.found_inf = is_bad.float()  # type: ignore[attr-defined]
-        self.optimizer.step()
+        """Let the optimiser move the weights, unless `is_bad`, a bool that stays on the device."""
+        self.optimizer.step(is_bad.float())
         self.optimizer.zero_grad()
         for group in self.optimizer.param_groups:
             for name in self.used.keys() & group["names"]:
