@@ -1,6 +1,6 @@
 """An encoder and its tokeniser from nothing, on the texts of SST-2's training rows alone; then fine-tuned.
 
-    python bench/pretraining_from_nothing.py build/bench WORK [--size tiny] [--epochs 60] [--next-sentence]
+    python bench/pretraining_from_nothing.py build/bench WORK [--size tiny] [--epochs 60]
 
 The loss of hidden words of held-out texts stands beside that of guessing by frequency. Then SST-2 is
 fine-tuned from this encoder and from the same one with random weights (pretrained at rate 0, so with the
@@ -32,16 +32,15 @@ def main() -> None:
     parser.add_argument("--vocab-size", type=int, default=8000)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--next-sentence", action="store_true")
     parser.add_argument("--rows", type=int, default=0, help="of train, at first; 0 is all")
     parser.add_argument("--threads", type=int, default=0)
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)
     train = some_rows(asked.data / "sst2" / "train.csv", asked.rows, asked.work)
-    kind = f"{asked.size}{', next sentence' if asked.next_sentence else ''}"
+    kind = asked.size
     cells = Cells(asked.work / "cells.jsonl")
     for side, rate in SIDES.items():
-        folder = asked.work / f"{kind} {side}".replace(" ", "-").replace(",", "")
+        folder = asked.work / f"{kind} {side}".replace(" ", "-")
         cells.once(lambda: pretrained(train, folder, rate, asked), kind=kind, side=side)  # noqa: B023
         for seed in range(asked.seeds):
             for lr in RATES:
@@ -55,7 +54,6 @@ def main() -> None:
 def pretrained(train: Path, folder: Path, rate: float, asked: argparse.Namespace) -> dict[str, Any]:
     settings: dict[str, Any] = {"new": asked.size, "vocab_size": asked.vocab_size, "learning_rate": rate}
     settings |= {"epochs": asked.epochs if rate else 1, "documents": "lines", "threads": asked.threads}
-    settings |= {"next_sentence": "on" if asked.next_sentence else "off"}
     run = whet.pretrain(train, text="text", out=folder, overwrite=True, quiet=True, **settings)
     names = ("accuracy", "nll", "unigram_nll", "pseudo_perplexity")
     found = {name: run.metrics[name] for name in names}

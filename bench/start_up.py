@@ -12,7 +12,7 @@ sides alternate, after a run of each that does not count, so files are in the sy
 The parts of whet's time are those of functions that are wrapped from outside, each without the wrapped ones
 that it calls. "imports" is all up to where the command begins to look at its arguments and `whet.api` is
 there, for Trainer up to where its classes are; "imports on the way" are of modules that are first needed
-later. "head's vectors" is the pass of all texts through the frozen encoder, before the epochs of the head alone.
+later. "head's vectors" is the pass of all texts through the frozen encoder, before the epochs of the head.
 """
 
 import argparse

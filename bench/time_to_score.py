@@ -6,10 +6,11 @@
     python -m bench.time_to_score build/bench --sets squad --squad TRAIN.json DEV.json
 
 Sides alternate, each run a process of its own: Trainer as it comes, Trainer with bf16 and length groups, and
-`whet train TRAIN --dev REPORTED` with its defaults. A Trainer's time is that from the start of its process to
-the end of its training; its score, on the reported split, is measured afterwards and costs it nothing. whet
-looks at the reported split after each epoch, which costs it time, and its clock stops at the first look that
-is not below the better one of both Trainers; where none is, the row says so and shows the best.
+`whet train TRAIN --dev REPORTED` with its defaults, or with each of --recipes. A Trainer's time is that from
+the start of its process to the end of its training; its score, on the reported split, is measured afterwards
+and costs it nothing. whet looks at the reported split after each epoch, which costs it time, and its clock
+stops at the first look that is not below the better one of both Trainers; where none is, the row says so and
+shows the best.
 
 SQuAD's Trainer (run_qa's settings, three epochs) takes hours here, so its score is given by --target (F1 of a
 whole run elsewhere, see docs/benchmarks.md), and its time is that of --steps steps times what three epochs
@@ -27,6 +28,7 @@ from typing import Any, final
 
 from bench.alternating import head, line, spread
 from bench.versus_trainer import SETS, files_of
+from whet.recipes import DEFAULT
 
 POLL = 0.05  # seconds between looks at metrics.jsonl
 BEST_FLAGS = ["--bf16", "--group"]
@@ -73,12 +75,13 @@ class Job:
         whole = row["training_seconds"] * row["steps_of_all"] / asked.steps
         return {"seconds": row["ended"] - began - row["training_seconds"] + whole, "score": asked.target}
 
-    def whet(self, target: float) -> dict[str, Any]:
+    def whet(self, target: float, recipe: str) -> dict[str, Any]:
         """Seconds to the first look that is not below the target."""
         train, reported = self._files
         with tempfile.TemporaryDirectory() as place:
             out = Path(place) / "run"
             words = ["train", str(train), "--dev", str(reported), "--out", str(out), "--quiet"]
+            words += ["--recipe", recipe]
             words += [word for pair in self._asked.set for word in ("--set", pair)]
             began = time.time()
             process = subprocess.Popen([sys.executable, "-m", "whet", *words], stdout=subprocess.DEVNULL)
@@ -117,30 +120,34 @@ def evaluations(file: Path, figure: str) -> list[float]:
     return [line["dev"][figure] for line in lines if line["event"] == "evaluation"]
 
 
-def compared(job: Job, rounds: int, given: float | None) -> None:
-    """One row of the table, over the rounds."""
-    plain, best, mine = [], [], []
+def compared(job: Job, recipes: list[str], rounds: int, given: float | None) -> None:
+    """A row of the table for each recipe, over the rounds."""
+    plain, best = [], []
+    mine: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in recipes}
     for _ in range(rounds):
         plain.append(job.trainer([]))
         best.append(job.trainer(BEST_FLAGS))
         target = max(plain[-1]["score"], best[-1]["score"]) if given is None else given
-        mine.append(job.whet(target))
-        for side, rows in (("trainer", plain), ("trainer, best flags", best), ("whet", mine)):
+        for recipe, rows in mine.items():
+            rows.append(job.whet(target, recipe))
+        for side, rows in (("trainer", plain), ("trainer, best flags", best), *mine.items()):
             print(json.dumps({"set": job.name, "side": side, **rows[-1]}), file=sys.stderr, flush=True)
+    for recipe, own in mine.items():
 
-    def over(rows: list[dict[str, float]]) -> str:
-        return spread([a["seconds"] / b["seconds"] for a, b in zip(rows, mine, strict=True)])
+        def over(rows: list[dict[str, float]], own: list[dict[str, Any]] = own) -> str:
+            return spread([a["seconds"] / b["seconds"] for a, b in zip(rows, own, strict=True)])
 
-    n_reached = sum(row["reached"] for row in mine)
-    epochs = "/".join(str(row["epoch"]) for row in mine)
-    line(
-        f"{job.name}, {job.figure}",
-        *(spread([job.percent * row["score"] for row in rows], ".1f") for rows in (plain, best, mine)),
-        *(spread([row["seconds"] for row in rows], ".0f") for rows in (plain, best, mine)),
-        over(plain),
-        over(best),
-        epochs if n_reached == rounds else f"{epochs}, reached by {n_reached}",
-    )
+        n_reached = sum(row["reached"] for row in own)
+        epochs = "/".join(str(row["epoch"]) for row in own)
+        line(
+            f"{job.name}, {job.figure}",
+            recipe,
+            *(spread([job.percent * row["score"] for row in rows], ".1f") for rows in (plain, best, own)),
+            *(spread([row["seconds"] for row in rows], ".0f") for rows in (plain, best, own)),
+            over(plain),
+            over(best),
+            epochs if n_reached == rounds else f"{epochs}, reached by {n_reached}",
+        )
 
 
 def main() -> None:
@@ -151,15 +158,16 @@ def main() -> None:
     parser.add_argument("--squad", nargs=2, type=Path, metavar=("TRAIN", "DEV"))
     parser.add_argument("--target", type=float, help="a score, instead of Trainer's own")
     parser.add_argument("--steps", type=int, default=40, help="of SQuAD's Trainer that are timed")
+    parser.add_argument("--recipes", nargs="+", default=[DEFAULT])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of whet")
     asked = parser.parse_args()
     head(
-        "set", "Trainer", "best flags", "whet", "seconds: Trainer", "best flags", "whet",
+        "set", "recipe", "Trainer", "best flags", "whet", "seconds: Trainer", "best flags", "whet",
         "Trainer / whet", "best flags / whet", "whet's epochs",
     )  # fmt: skip
     for name in asked.sets:
-        compared(Job(asked, name), asked.rounds, asked.target)
+        compared(Job(asked, name), asked.recipes, asked.rounds, asked.target)
 
 
 if __name__ == "__main__":
