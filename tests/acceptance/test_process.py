@@ -161,7 +161,8 @@ def test_starting_up_loads_no_torch():
 def test_training_does_not_load_torchs_compiler(encoder, plenty, tmp_path):
     """A second of every start. Proof that it can fail: so it was with torch's own class of AdamW."""
     code = (
-        "import sys; from whet import api; api.train(sys.argv[1], model=sys.argv[2], out=sys.argv[3], epochs=1); "
+        "import sys; from whet import api\n"
+        "api.train(sys.argv[1], model=sys.argv[2], out=sys.argv[3], epochs=1)\n"
         "sys.exit('torch._dynamo' in sys.modules and 'it was loaded')"
     )
     asked = [sys.executable, "-c", code, plenty, encoder, tmp_path / "run"]

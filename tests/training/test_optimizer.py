@@ -58,4 +58,5 @@ def test_a_group_that_joins_later_moves_from_then_on() -> None:
         first.grad, second.grad = torch.ones(4), torch.ones(4)
         optimizer.step(torch.zeros(()))
         assert bool((second == 1).all()) is not joins
-    assert torch.allclose(first, torch.full((4,), 0.8)) and torch.allclose(second, torch.full((4,), 0.9))
+    assert torch.allclose(first, torch.full((4,), 0.8))
+    assert torch.allclose(second, torch.full((4,), 0.9))

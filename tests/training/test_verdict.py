@@ -72,17 +72,52 @@ def test_the_default_against_itself_is_equal() -> None:
     assert found.sentence.endswith("the default itself is the best on dev; its MCC is 0.5000 on 100 rows.")
 
 
+class Share:
+    """A task that is nothing but the share of right answers."""
+
+    perfect = 1.0
+
+    def metrics(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        return {"f1": self.perfect * float((logits.argmax(1) == targets).mean())}
+
+    def standing(self, metrics: dict[str, float], by: str) -> tuple[float, float]:
+        return metrics[by], 0.0
+
+    def clusters(self, targets: np.ndarray) -> np.ndarray:
+        return np.arange(len(targets))
+
+
+def test_rows_that_were_drawn_together_are_left_out_together() -> None:
+    """40 articles of ten questions that are right or wrong together: as sure as 40 questions, not as 400."""
+
+    class InTens(Share):
+        def clusters(self, targets: np.ndarray) -> np.ndarray:
+            return 7 * (np.arange(len(targets)) // 10)
+
+    first, second = (drawn(share, 1, TRUE[:40], i) for i, share in enumerate((0.6, 0.8)))
+    apart = (second[0] == TRUE[:40]).astype(float) - (first[0] == TRUE[:40])
+    error = apart.std(ddof=1) / np.sqrt(40)
+    sides = [side(np.repeat(own, 10, axis=1), InTens()) for own in (first, second)]  # type: ignore[arg-type]
+    found = judge("f1", np.repeat(TRUE[:40], 10), *sides)
+    half = scipy.stats.t.ppf(0.975, 39) * error
+    assert list(found.interval) == pytest.approx([apart.mean() - half, apart.mean() + half], abs=1e-9)
+
+
+def test_one_article_alone_is_judged_by_its_questions() -> None:
+    class AllOne(Share):
+        def clusters(self, targets: np.ndarray) -> np.ndarray:
+            return np.full(len(targets), 3)
+
+    sides = [drawn(share, 1, TRUE[:40], i) for i, share in enumerate((0.6, 0.8))]
+    one, apart = (
+        judge("f1", TRUE[:40], *(side(own, kind()) for own in sides))  # type: ignore[arg-type]
+        for kind in (AllOne, Share)
+    )
+    assert one == apart
+
+
 def test_figures_in_percent_are_told_as_shares() -> None:
     """Those of questions. Found in a last reading: a difference of 5 points was told as 500."""
-
-    class Share:
-        perfect = 1.0
-
-        def metrics(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-            return {"f1": self.perfect * float((logits.argmax(1) == targets).mean())}
-
-        def standing(self, metrics: dict[str, float], by: str) -> tuple[float, float]:
-            return metrics[by], 0.0
 
     class Percent(Share):
         perfect = 100.0

@@ -99,6 +99,11 @@ class Task(ABC):
     def strata(self, targets: np.ndarray) -> np.ndarray:
         """What a split is stratified by: labelled targets (n, ...) -> (n,) int64."""
 
+    def clusters(self, targets: np.ndarray) -> np.ndarray:
+        """Which labelled rows (n, ...) were drawn together, as an article's questions are: (n,) int64, the
+        same number for those."""
+        return np.arange(len(targets))
+
     @abstractmethod
     def trained_on(self, targets: np.ndarray, config: TrainConfig) -> "Task":
         """The same with what training takes from its targets (n, ...) and the settings, and a saved model

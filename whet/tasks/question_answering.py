@@ -263,8 +263,8 @@ class QuestionAnswering(Task):
     def intervals(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         """See `whet.squad_scores.squad_intervals`: articles are what was drawn at random; the loss sees
         questions so."""
-        units = np.array([target.unit for target in targets], np.int64)
-        ends: dict[str, Any] = dict(squad_intervals(self._judged(*self._scored(logits, targets)), units))
+        judged = self._judged(*self._scored(logits, targets))
+        ends: dict[str, Any] = dict(squad_intervals(judged, self.clusters(targets)))
         return ends | {"nll": loss_interval(self._losses(logits, targets))}
 
     def _refused(self, found: Decoded) -> np.ndarray:

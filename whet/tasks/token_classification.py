@@ -292,11 +292,10 @@ class TokenClassification(Task):
         raw = self._raw(logits, rows)
         mended, changed = repaired(raw, scheme_of_names(self.tags))
         true = Tags(self.tags, words, raw.boundaries)
-        documents = np.array([target.document for target in targets], np.int64)
         chances = softmax(rows / self.temperature)[np.arange(len(words)), words]
         is_right = np.array(mended.names)[mended.ids] == np.array(self.tags)[words]
         losses = -np.log(np.maximum(chances, np.finfo(np.float64).tiny))
-        counts = count_entities(spans_of(true), spans_of(mended), documents)
+        counts = count_entities(spans_of(true), spans_of(mended), self.clusters(targets))
         return counts, is_right, losses, int(changed.sum())
 
     def to_json(self) -> Mapping[str, Any]:

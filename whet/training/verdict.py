@@ -14,7 +14,7 @@ from whet.tasks.classification import Classification
 
 EQUAL: Final = 0.01  # a difference that is surely smaller is none: a point of accuracy
 _ITSELF: Final = "the default itself"  # where there is nothing to test
-_GROUPS: Final = 40  # of rows, each left out in turn
+_GROUPS: Final = 40  # of rows, each left out in turn; those that were drawn together are in one
 
 
 @final
@@ -145,8 +145,7 @@ def _answers(side: Said) -> Any:
 
 
 def _figure(side: Said, targets: np.ndarray, by: str) -> Figure:
-    n_groups = min(_GROUPS, len(targets))
-    group = np.arange(len(targets)) % n_groups
+    group, n_groups = _grouped(next(iter(side.tasks.values())).clusters(targets))
     values, influences = [], []
     for seed, logits in side.logits.items():
         task = side.tasks[seed]
@@ -158,3 +157,13 @@ def _figure(side: Said, targets: np.ndarray, by: str) -> Figure:
         values.append(whole)
         influences.append([(n_groups - 1) * (whole - value(group != i)) for i in range(n_groups)])
     return figure_of(np.array(values), np.array(influences))
+
+
+def _grouped(clusters: np.ndarray) -> tuple[np.ndarray, int]:
+    """The group of each row, (n,), and how many there are; of one cluster alone, which says nothing of
+    others, its rows stand for themselves."""
+    names, numbers = np.unique(clusters, return_inverse=True)
+    if len(names) == 1:
+        names = numbers = np.arange(len(clusters))
+    n_groups = min(_GROUPS, len(names))
+    return numbers % n_groups, n_groups
