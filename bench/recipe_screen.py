@@ -26,19 +26,20 @@ SCREENED = ("sst2", "cola", "trec", "mrpc")
 SHARE, MOST = 1 / 7, 1500  # rows to choose by
 
 CANDIDATES: dict[str, dict[str, Any]] = {
-    "rate 5e-5": {"learning_rate": 5e-5},
-    "rate 1e-4": {"learning_rate": 1e-4},
-    "rate 2e-4": {"learning_rate": 2e-4},
-    "rate 4e-4": {"learning_rate": 4e-4},
-    "1e-4, mean pooling": {"learning_rate": 1e-4, "pooling": "mean"},
-    "1e-4, head first": {
-        "learning_rate": 1e-4, "frozen": "encoder", "unfreeze_at": 2, "epochs": 5, "schedule_over": "stage",
-    },
-    "2e-4, mean pooling": {"learning_rate": 2e-4, "pooling": "mean"},
-    "2e-4, head first": {
-        "learning_rate": 2e-4, "frozen": "encoder", "unfreeze_at": 2, "epochs": 5, "schedule_over": "stage",
-    },
-}  # fmt: skip
+    "rate 5e-5": {"head_first": 0, "learning_rate": 5e-5},
+    "rate 1e-4": {"head_first": 0, "learning_rate": 1e-4},
+    "rate 2e-4": {"head_first": 0, "learning_rate": 2e-4},
+    "rate 4e-4": {"head_first": 0, "learning_rate": 4e-4},
+    "1e-4, mean pooling": {"head_first": 0, "learning_rate": 1e-4, "pooling": "mean"},
+    "2e-4, mean pooling": {"head_first": 0, "learning_rate": 2e-4, "pooling": "mean"},
+    "1e-4, head first": {"head_first": 2, "learning_rate": 1e-4},
+    "2e-4, head first": {"head_first": 2, "learning_rate": 2e-4},
+    "head first 10": {"head_first": 10, "learning_rate": 1e-4},
+    "head first 10, head rate 5e-3": {"head_first": 10, "learning_rate": 1e-4, "head_learning_rate": 5e-3},
+    "head first 10, averaged": {"head_first": 10, "learning_rate": 1e-4, "averaging": "ema"},
+    "head first 10, mean pooling": {"head_first": 10, "learning_rate": 1e-4, "pooling": "mean"},
+    "head first 10, 5e-5": {"head_first": 10, "learning_rate": 5e-5},
+}
 
 
 def split(work: Path, name: str) -> tuple[Path, Path]:
