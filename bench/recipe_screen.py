@@ -36,9 +36,15 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "2e-4, head first": {"head_first": 2, "learning_rate": 2e-4},
     "head first 10": {"head_first": 10, "learning_rate": 1e-4},
     "head first 10, head rate 5e-3": {"head_first": 10, "learning_rate": 1e-4, "head_learning_rate": 5e-3},
+    "head first 4, head rate 5e-3": {"head_first": 4, "learning_rate": 1e-4, "head_learning_rate": 5e-3},
+    "head first 10, head rate 2e-2": {"head_first": 10, "learning_rate": 1e-4, "head_learning_rate": 2e-2},
     "head first 10, averaged": {"head_first": 10, "learning_rate": 1e-4, "averaging": "ema"},
     "head first 10, mean pooling": {"head_first": 10, "learning_rate": 1e-4, "pooling": "mean"},
     "head first 10, 5e-5": {"head_first": 10, "learning_rate": 5e-5},
+    "head first 10, 16 a step": {"head_first": 10, "learning_rate": 1e-4, "batch_size": 16},
+    "head first 10, dropout 0.05": {"head_first": 10, "learning_rate": 1e-4, "dropout": 0.05},
+    "head first 10, top layer anew": {"head_first": 10, "learning_rate": 1e-4, "reinit_layers": 1},
+    "head first 10, smoothed": {"head_first": 10, "learning_rate": 1e-4, "label_smoothing": 0.1},
 }
 
 
@@ -77,6 +83,7 @@ def run(work: Path, name: str, candidate: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "figure": figure,
         "score": results["test"][figure],
+        "nll": results["test"]["nll"],
         "epoch": results["best_epoch"],
         "cpu_seconds": time.process_time() - began,
     }
