@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from whet.data.corpus import TASK as MASKED_LM
 from whet.data.findings import Report
 from whet.data.table import LabelColumns, one_or_several
 from whet.encoder.device import resolve_device, resolve_precision
+from whet.encoder.memory import give_back_memory
 from whet.errors import ConfigError, UsageError
 from whet.evaluation import Evaluation
 from whet.ledger import look_together
@@ -140,16 +141,15 @@ def train(
     )
     if resume and overwrite:
         raise UsageError("resume goes on with a run and overwrite replaces it. Choose one of the two.")
-    with listening(quiet, listeners) as listen:
-        if resume:
-            named: dict[str, Any] = {"task": task, "text": text, "pair": pair, "group": group}
-            named |= {"label": one_or_several(label), "model": model, "seeds": seeds, "folds": folds}
-            named |= {"recipe": recipe}
-            given = settings | {name: value for name, value in named.items() if value is not None}
-            folder = resume_training(request, given, listen)
-        else:
-            folder = run_training(request, listen)
-    return Run(folder.path, read_manifest(folder.path))
+    named: dict[str, Any] = {"task": task, "text": text, "pair": pair, "group": group}
+    named |= {
+        "label": one_or_several(label),
+        "model": model,
+        "seeds": seeds,
+        "folds": folds,
+        "recipe": recipe,
+    }
+    return _trained(request, resume, settings, named, quiet, listeners)
 
 
 def pretrain(
@@ -188,13 +188,26 @@ def pretrain(
         began=time.monotonic() if began is None else began,
         command="pretrain",
     )
+    named = {"task": MASKED_LM, "text": text, "pair": pair, "model": model}
+    return _trained(request, resume, settings, named, quiet, listeners)
+
+
+def _trained(
+    request: Request,
+    resume: bool,
+    settings: Mapping[str, Any],
+    named: Mapping[str, Any],
+    quiet: bool,
+    listeners: Sequence[Listener],
+) -> Run:
+    """Begun, or gone on with as what the caller gave of settings and names asks for."""
     with listening(quiet, listeners) as listen:
         if resume:
-            named: dict[str, Any] = {"task": MASKED_LM, "text": text, "pair": pair, "model": model}
-            given = settings | {name: value for name, value in named.items() if value is not None}
+            given = {**settings, **{name: value for name, value in named.items() if value is not None}}
             folder = resume_training(request, given, listen)
         else:
             folder = run_training(request, listen)
+    give_back_memory()
     return Run(folder.path, read_manifest(folder.path))
 
 

@@ -20,7 +20,7 @@ from whet.data.corpus import TASK as MASKED_LM
 from whet.data.texts import Texts
 from whet.data.wording import counted
 from whet.encoder.device import resolve_device, resolve_precision
-from whet.encoder.memory import keep_freed_memory
+from whet.encoder.memory import bound_caches, keep_freed_memory
 from whet.encoder.network import EncoderSpec
 from whet.errors import CheckpointError, ConfigError
 from whet.model import TextModel, layout_of, start_model
@@ -140,6 +140,7 @@ def prepare(request: Request, say: Say) -> Prepared:
     """Read data and tokeniser. Raises WhetError for whatever is wrong with either."""
     config = request.config
     keep_freed_memory()
+    bound_caches()
     if config.threads:
         torch.set_num_threads(config.threads)
     device = resolve_device(config.device)

@@ -1,6 +1,5 @@
 """A worker of a search: takes trials from the study, runs them one after another, and says how each ended."""
 
-import gc
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -8,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from whet.encoder.memory import give_back_memory
 from whet.errors import WhetError
 from whet.files import write_json
 from whet.runs import RunFolder
@@ -124,7 +124,7 @@ class Worker:
             except BaseException:
                 self._slots.lose(trial)
                 raise
-        gc.collect()  # what the trial held, also where it stands in a circle
+        give_back_memory()
         record = asdict(ended) | {"point": point, "worker": platform.node()}
         if folder.path.exists():
             write_json(folder.path / "trial.json", {"number": slot, **record})

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+from whet.encoder.memory import give_back_memory
 from whet.errors import RunError, TrainingError
 from whet.runs import RunFolder, read_manifest
 from whet.training.events import Listener, Note
@@ -76,6 +77,7 @@ def train_all(members: Sequence[Member], listen: Listener) -> Outcome:
         except TrainingError as error:
             outcome.failed[member.name] = str(error)
             listen(Note(f"{member.name} failed, the others go on. {error}"))
+        give_back_memory()
     if not outcome.finished:
         name, message = next(iter(outcome.failed.items()))
         raise TrainingError(f"All {len(members)} runs failed. {name}: {message}")
