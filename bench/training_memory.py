@@ -57,9 +57,11 @@ def held() -> int:
     """Bytes of weights, gradients and optimiser state of all modules and optimisers in this process."""
     import torch
 
-    kinds = (torch.nn.Module, torch.optim.Optimizer)
+    from whet.training.optimizer import AdamW
+
+    kinds = (torch.nn.Module, torch.optim.Optimizer, AdamW)
     found = [one for one in gc.get_objects() if issubclass(type(one), kinds)]
-    optimisers = [one for one in found if isinstance(one, torch.optim.Optimizer)]
+    optimisers = [one for one in found if not isinstance(one, torch.nn.Module)]
     groups = [group["params"] for one in optimisers for group in one.param_groups]
     trained = {id(tensor): tensor for tensors in groups for tensor in tensors}
     tensors = list(trained.values())
@@ -70,7 +72,7 @@ def held() -> int:
     ]  # fmt: skip
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
     gradients = sum(tensor.nbytes for tensor in trained.values())
-    return sum(storages.values()) + gradients
+    return int(sum(storages.values()) + gradients)
 
 
 def one(asked: argparse.Namespace, name: str, side: str) -> dict[str, Any]:
