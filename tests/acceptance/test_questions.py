@@ -134,6 +134,15 @@ def test_whole_articles_are_held_out(folder):
     assert counts.tolist() == [5] * len(counts)
 
 
+def test_intervals_see_articles_as_drawn_at_random(whet, folder, tmp_path):
+    """Proof that it can fail: without `QuestionAnswering.clusters` both files had the same intervals."""
+    together = figures(whet, folder / "run", folder / "test.json")
+    alone = [row | {"title": f"own-{i}"} for i, row in enumerate(rows(40, 1))]
+    apart = figures(whet, folder / "run", squad(tmp_path / "alone.json", alone))
+    assert together["f1"] == pytest.approx(apart["f1"])
+    assert together["intervals"]["f1"] != apart["intervals"]["f1"]
+
+
 def test_a_model_fine_tuned_elsewhere_opens(whet, folder, tmp_path):
     import transformers
 

@@ -117,6 +117,10 @@ class QuestionAnswering(Task):
         ]
         return np.array(found, np.bool_)
 
+    def clusters(self, targets: np.ndarray) -> np.ndarray:
+        """By article."""
+        return np.array([target.unit for target in targets], np.int64)
+
     def is_labelled(self, targets: np.ndarray) -> np.ndarray:
         return np.array([target.answers is not None for target in targets], np.bool_)
 

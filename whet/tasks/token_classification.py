@@ -114,6 +114,10 @@ class TokenClassification(Task):
         assert columns.label is not None
         return tagged(table, columns.text, columns.label, self.tags)
 
+    def clusters(self, targets: np.ndarray) -> np.ndarray:
+        """By document."""
+        return np.array([target.document for target in targets], np.int64)
+
     def is_labelled(self, targets: np.ndarray) -> np.ndarray:
         """A sentence without words has nothing to learn from."""
         return np.array([target.tags is not None for target in targets], np.bool_)
