@@ -43,4 +43,4 @@ def test_what_the_users_environment_says_of_caches_stands(own: str | None) -> No
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == [own or "32", "256"]
+    assert done.stdout.split() == [own or "32", "512"]
