@@ -102,6 +102,9 @@ def report(pretraining: list[dict[str, Any]], rows: list[dict[str, Any]]) -> Non
     print("| --- | --- | --- | --- | --- |")
     for name in dict.fromkeys(row["set"] for row in rows):
         own = [row for row in rows if row["set"] == name]
+        seeds = {row["seed"] for row in own}
+        if len(own) < len(seeds) * len(RATES) * len(SIDES):
+            continue  # not all of its cells are finished
         means, figures = [], []
         for side in SIDES:
             runs = {lr: [row for row in own if (row["side"], row["lr"]) == (side, lr)] for lr in RATES}

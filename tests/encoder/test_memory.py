@@ -38,7 +38,8 @@ def test_what_the_users_environment_says_of_caches_stands(own: str | None) -> No
     code = "import os; from whet.encoder.memory import bound_caches; bound_caches(); " + (
         "print(os.environ['LRU_CACHE_CAPACITY'], os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'])"
     )
-    environment = {key: value for key, value in os.environ.items() if key != "LRU_CACHE_CAPACITY"}
+    names = "LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    environment = {key: value for key, value in os.environ.items() if key not in names}
     environment |= {} if own is None else {"LRU_CACHE_CAPACITY": own}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
