@@ -35,8 +35,9 @@ _ALL = (
         "linear probe, then fine-tuning (Kumar et al. 2022); AdamW with bias correction, 10% warm-up, a line "
         "to 0 and clipping (Mosbach et al. 2021); the rates and at least 300 steps are ours",
         {"head_first": 2},
-        "mini, two cores with bf16, scores over five seeds, seconds of one run: TREC 96.9, 88 s, SST-2 (6,920 "
-        "rows) 85.4, 123 s; Trainer 96.9 and 86.4, as it comes 232 and 444 s; six more sets in docs/benchmarks.md",
+        "mini, two cores with bf16, scores over five seeds, seconds of one run: TREC 96.9, 88 s, SST-2 "
+        "(6,920 rows) 85.4, 123 s; Trainer 96.9 and 86.4, as it comes 232 and 444 s; six more sets in "
+        "docs/benchmarks.md",
     ),
     Recipe(
         "small-data",
