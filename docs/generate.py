@@ -23,7 +23,7 @@ import typer
 
 import whet
 from whet.cli.main import app
-from whet.config import SETTINGS, accepted
+from whet.config import KINDS, SETTINGS
 
 PAGE = Path(__file__).with_name("reference.md")
 COMMAND = "python docs/generate.py"
@@ -76,7 +76,7 @@ def _settings() -> str:
     rows = ["| name | default | accepted | meaning |", "| --- | --- | --- | --- |"]
     for name, setting in SETTINGS.items():
         default = "none" if setting.default is None else setting.default
-        rows.append(f"| `{name}` | {default} | {accepted(name)} | {setting.metadata['meaning']} |")
+        rows.append(f"| `{name}` | {default} | {KINDS[name].accepted} | {setting.metadata['meaning']} |")
     return "\n".join(rows)
 
 

@@ -31,6 +31,7 @@ HOUSE: tuple[tuple[str, int], ...] = (
     ("version.py", 0),
     ("errors.py", 0),
     ("group_rules.py", 0),
+    ("config_kinds.py", 0),
     ("config.py", 0),
     ("config_text.py", 0),
     ("examples.py", 0),

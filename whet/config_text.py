@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from whet.config import SETTINGS, accepted, checked, kind_of, meant
+from whet.config import KINDS, meant
 from whet.errors import ConfigError
 
 _DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?")
@@ -19,7 +19,7 @@ def parse_settings(pairs: list[str], options: Mapping[str, Any] | None = None) -
     problems: list[str] = []
     for key, value in (options or {}).items():
         try:
-            values[key] = checked(key, value)
+            values[key] = KINDS[key].checked(value)
         except ConfigError as error:
             problems.append(str(error))
     for pair in pairs:
@@ -27,16 +27,16 @@ def parse_settings(pairs: list[str], options: Mapping[str, Any] | None = None) -
         key = key.strip()
         if not sign:
             problems.append(f"--set {pair}: write it as key=value.")
-        elif key not in SETTINGS:
+        elif key not in KINDS:
             problems.append(f"--set {pair}: there is no setting '{key}'.{meant(key)}")
         else:
             try:
-                values[key] = checked(key, _parsed(key, text))
+                values[key] = KINDS[key].checked(_parsed(key, text))
             except ConfigError as error:
                 problems.append(str(error))
     if problems:
         if any("there is no setting" in problem for problem in problems):
-            problems.append(f"The settings are: {', '.join(SETTINGS)}.")
+            problems.append(f"The settings are: {', '.join(KINDS)}.")
         raise ConfigError("\n".join(problems))
     return values
 
@@ -51,12 +51,12 @@ def parse_seconds(text: str) -> float:
 
 
 def _parsed(name: str, text: str) -> Any:
-    _, base, optional = kind_of(name)
+    kind = KINDS[name]
     if name != "label_separator" or not text.isspace():  # a blank may stand between labels
         text = text.strip()
-    if optional and text.lower() in ("", "none"):
+    if kind.is_optional and text.lower() in ("", "none"):
         return None
     try:
-        return parse_seconds(text) if name == "time_limit" else base(text)
+        return parse_seconds(text) if name == "time_limit" else kind.base(text)
     except ValueError:
-        raise ConfigError(f"{name}={text}: must be {accepted(name)}.") from None
+        raise ConfigError(f"{name}={text}: must be {kind.accepted}.") from None

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from whet.config import SETTINGS, accepted, make_config
+from whet.config import KINDS, SETTINGS, make_config
 from whet.config_text import parse_settings
 from whet.errors import ConfigError, nearest
 from whet.recipes import find_recipe, with_recipe
@@ -131,7 +131,7 @@ def _dimension(name: str, text: str) -> Dimension:
         raise ConfigError(f"':{scale}' is no scale. Write :log, or nothing.")
     low, high = (_value(name, one) for one in range_.split("..", 1))
     if not all(isinstance(end, int | float) for end in (low, high)):
-        raise ConfigError(f"'{name}' is no number, it takes {accepted(name)}. Write {name}=a|b.")
+        raise ConfigError(f"'{name}' is no number, it takes {KINDS[name].accepted}. Write {name}=a|b.")
     if low >= high:
         raise ConfigError(f"the range is empty: {low:g} is not below {high:g}. Write the lower end first.")
     if scale and low <= 0:
