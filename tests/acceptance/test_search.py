@@ -227,6 +227,36 @@ def test_a_test_file_is_looked_at_once(search, rows, once):
     assert not list(Path("found").glob("reruns/*/ledger.jsonl"))
 
 
+def test_rows_of_one_group_are_judged_together(search, monkeypatch, once):
+    from whet.training import rerun, search_ground
+
+    authors = [f"author {number // 6}" for number in range(30)]
+    texts, labels = house.sentences(30, 5)
+    test = house.write_csv(Path("unseen.csv"), {"text": texts, "label": labels, "author": authors})
+    texts, labels = house.sentences(90)
+    columns = {"text": texts, "label": labels, "author": [f"author {number // 3}" for number in range(90)]}
+    real, judged = rerun.Reruns._scored, []
+
+    def losing(*arguments: Any) -> Any:
+        found = real(*arguments)
+        return found | {0: dict.fromkeys(found[0], -99.0)}
+
+    def judge(*arguments: Any) -> Any:
+        judged.append(arguments[-1])
+        return verdict(*arguments)
+
+    verdict = rerun.judge
+    monkeypatch.setattr(rerun.Reruns, "_scored", losing)
+    monkeypatch.setattr(rerun, "judge", judge)
+    monkeypatch.setattr(search_ground, "first_rung", lambda configs: None)  # so none is stopped
+    train = house.write_csv(Path("theirs.csv"), columns)
+    search("--group", "author", "--test", test, data=train).ok()
+    (together,) = judged
+    assert [len(set(together[i : i + 6])) for i in range(0, 30, 6)] == [1] * 5
+    assert len(set(together)) == 5
+    assert "over groups of rows" in found_in("found")["search"]["verdict"]["test"]
+
+
 @pytest.mark.slow
 def test_a_time_limit_is_kept_and_said(search):
     began = time.monotonic()

@@ -11,8 +11,8 @@ import pytest
 
 from tests.acceptance import postgres
 from whet.training import slots as module
-from whet.training.slots import BEAT, LOST, SLOT, Slots, attempts
-from whet.training.study import create_study, load_study
+from whet.training.slots import BEAT, SLOT, Slots, attempts
+from whet.training.study import LOST, create_study, load_study
 
 optuna = pytest.importorskip("optuna")
 
@@ -201,3 +201,25 @@ def test_the_beat_counts_up(storage: str, monkeypatch: pytest.MonkeyPatch) -> No
     with slots.alive(trial):
         time.sleep(0.3)
     assert slots._study.trials[0].user_attrs[BEAT] >= 2
+
+
+def test_what_a_lost_attempt_had_come_to_does_not_count_at_its_rung(storage: str) -> None:
+    """Of 0.9, 0.8, 0.85 and 0.86 the best two go on; were 0.9 there twice, 0.86 would not."""
+    study = create_study(storage, "s", {}, 25)
+    slots = Slots(study, [{}] * 4, "home")
+    slots.fill()
+
+    def is_stopped(score: float) -> bool:
+        trial = slots.take()
+        assert trial is not None
+        trial.report(score, 25)
+        stopped = trial.should_prune()
+        assert slots.end(trial, score, "PRUNED" if stopped else "COMPLETE", {})
+        return stopped
+
+    dead = slots.take()
+    assert dead is not None
+    dead.report(0.9, 25)
+    assert not dead.should_prune()
+    slots.lose(dead)
+    assert [is_stopped(score) for score in (0.9, 0.8, 0.85, 0.86)] == [False, True, True, False]

@@ -103,6 +103,19 @@ def test_rows_that_were_drawn_together_are_left_out_together() -> None:
     assert list(found.interval) == pytest.approx([apart.mean() - half, apart.mean() + half], abs=1e-9)
 
 
+def test_labels_of_rows_that_a_user_keeps_together_are_judged_by_group() -> None:
+    """40 authors of ten texts each that are right or wrong together, in closed form."""
+    first, second = (drawn(share, 1, TRUE[:40], i) for i, share in enumerate((0.6, 0.8)))
+    apart = (second[0] == TRUE[:40]).astype(float) - (first[0] == TRUE[:40])
+    sides = [side(np.repeat(own, 10, axis=1)) for own in (first, second)]
+    true, authors = np.repeat(TRUE[:40], 10), np.repeat(np.arange(40), 10)
+    found = judge("accuracy", true, *sides, authors)
+    half = scipy.stats.t.ppf(0.975, 39) * apart.std(ddof=1) / np.sqrt(40)
+    assert list(found.interval) == pytest.approx([apart.mean() - half, apart.mean() + half], abs=1e-9)
+    low, high = judge("accuracy", true, *sides).interval
+    assert high - low < half
+
+
 def test_one_article_alone_is_judged_by_its_questions() -> None:
     class AllOne(Share):
         def clusters(self, targets: np.ndarray) -> np.ndarray:

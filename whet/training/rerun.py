@@ -10,6 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from whet.artifact import load_model
+from whet.data.folds import row_groups
 from whet.data.wording import counted
 from whet.files import folder_beside
 from whet.predictor import Predictor
@@ -146,7 +147,16 @@ class Reruns:
             task, logits = default.tasks.values(), default.logits.values()
             scores = [scored(one, said, targets, self._by) for one, said in zip(task, logits, strict=True)]
             return the_same(self._by, fmean(scores), len(targets), len(scores))
-        return judge(self._by, targets, default, self._said(winner))
+        return judge(self._by, targets, default, self._said(winner), self._together())
+
+    def _together(self) -> np.ndarray | None:
+        """Numbers, (n,), that the estimate's rows of one value of the column --group share."""
+        ground = self._ground
+        group, rows = ground.request.named.group, ground.estimate.rows
+        if group is None or group not in ground.estimate.table.names:
+            return None
+        numbers: np.ndarray = row_groups(ground.estimate.table, ground.prepared.data.columns, group)[rows]
+        return numbers
 
     def _said(self, number: int) -> Said:
         """What the models of one configuration say of the estimate's rows; one is in memory at a time."""

@@ -17,13 +17,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, final
 
-from whet.training.study import CLOSED
+from whet.training.study import CLOSED, LOST, SURPLUS, is_void
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-SLOT, HOME, BEAT, LOST, SURPLUS = "slot", "home", "beat", "lost", "surplus"  # attributes of a trial
+SLOT, HOME, BEAT = "slot", "home", "beat"  # attributes of a trial
 BEAT_EVERY: Final = 5.0  # seconds
 GIVEN_UP_AFTER: Final = 60.0  # seconds without a beat
 
@@ -33,14 +33,9 @@ def attempts(trials: Iterable["FrozenTrial"]) -> dict[int, "FrozenTrial"]:
     found: dict[int, FrozenTrial] = {}
     for trial in sorted(trials, key=lambda one: one.number):
         slot = trial.user_attrs.get(SLOT)
-        if slot is not None and not _is_void(trial):
+        if slot is not None and not is_void(trial):
             found.setdefault(slot, trial)
     return found
-
-
-def _is_void(trial: "FrozenTrial") -> bool:
-    """Failed because of its worker, or stepped back."""
-    return trial.state.name == "FAIL" and (LOST in trial.user_attrs or SURPLUS in trial.user_attrs)
 
 
 @final

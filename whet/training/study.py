@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import numpy as np
 from filelock import FileLock
@@ -21,9 +21,11 @@ from whet.training.rungs import FACTOR
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
 
 ABOUT: Final = "whet"  # the study's attribute that says what it is about
 CLOSED: Final = "closed"  # and that no trial is to be begun any more
+LOST, SURPLUS = "lost", "surplus"  # attributes of a trial: its worker died, or another was faster
 _FORMAT = 1
 _FIRST_AT_RANDOM = 8  # trials before the sampler believes what it has seen
 _FEWEST_TO_TELL = 4  # trials, for importances
@@ -175,11 +177,37 @@ def _sampler(seed: int) -> Any:
         )
 
 
+def is_void(trial: "FrozenTrial") -> bool:
+    """Failed because of its worker, or stepped back: another stands for it."""
+    return trial.state.name == "FAIL" and (LOST in trial.user_attrs or SURPLUS in trial.user_attrs)
+
+
 def _pruner(first_rung: int | None) -> Any:
-    optuna = need_optuna()
+    need_optuna()
+    from optuna.pruners import NopPruner, SuccessiveHalvingPruner
+
     if first_rung is None:
-        return optuna.pruners.NopPruner()
-    return optuna.pruners.SuccessiveHalvingPruner(min_resource=first_rung, reduction_factor=FACTOR)
+        return NopPruner()
+
+    class Halving(SuccessiveHalvingPruner):
+        def prune(self, study: "Study", trial: "FrozenTrial") -> bool:
+            return super().prune(cast("Study", _WithoutVoid(study)), trial)
+
+    return Halving(min_resource=first_rung, reduction_factor=FACTOR)
+
+
+@final
+class _WithoutVoid:
+    """A study that does not show void trials: what one of them had come to does not count twice."""
+
+    def __init__(self, study: "Study") -> None:
+        self._study = study
+
+    def get_trials(self, deepcopy: bool = True) -> "list[FrozenTrial]":
+        return [trial for trial in self._study.get_trials(deepcopy=deepcopy) if not is_void(trial)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
 
 
 def _about(study: "Study") -> dict[str, Any]:

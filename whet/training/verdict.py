@@ -89,14 +89,17 @@ def scored(task: Task, logits: np.ndarray, targets: np.ndarray, by: str) -> floa
     return found if by == "loss" else found / task.perfect
 
 
-def judge(by: str, targets: np.ndarray, default: Said, winner: Said) -> Verdict:
-    """by is what an epoch is chosen by; targets (n, ...) are those of the rows, all labelled.
+def judge(
+    by: str, targets: np.ndarray, default: Said, winner: Said, together: np.ndarray | None = None
+) -> Verdict:
+    """by is what an epoch is chosen by; targets (n, ...) are those of the rows, all labelled; together (n,)
+    numbers rows that may be right or wrong together alike, None where the task alone knows of such.
 
-    Labels are compared as `whet compare` does. Of all other figures the rows' part is a jackknife over groups
-    of rows (Tukey 1958), and the seeds' part as in over_seeds.py."""
+    Labels of single rows are compared as `whet compare` does. Of all else the rows' part is a jackknife over
+    groups of rows (Tukey 1958), and the seeds' part as in over_seeds.py."""
     seeds = len(default.logits), len(winner.logits)
     first_task = next(iter(default.tasks.values()))
-    if isinstance(first_task, Classification) and by in METRICS:
+    if together is None and isinstance(first_task, Classification) and by in METRICS:
         sides = {"default": _answers(default), "winner": _answers(winner)}
         found = compare_answers("", targets, sides, first_task.n_outputs, by)
         (pair,), scores = found.pairs, {score.model: score.value for score in found.models}
@@ -104,7 +107,8 @@ def judge(by: str, targets: np.ndarray, default: Said, winner: Said) -> Verdict:
         return _verdict(
             by, scores["default"], scores["winner"], (low, high), pair.p, pair.test, len(targets), seeds
         )
-    one, other = (_figure(side, targets, by) for side in (default, winner))
+    clusters = first_task.clusters(targets) if together is None else together
+    one, other = (_figure(side, targets, by, clusters) for side in (default, winner))
     if spread(one, other).error == 0:
         return _verdict(by, one.value, other.value, (0.0, 0.0), 1.0, "nothing differs", len(targets), seeds)
     tested = seeds_test(one, other)
@@ -144,8 +148,8 @@ def _answers(side: Said) -> Any:
     return found if len(found) > 1 else next(iter(found.values()))
 
 
-def _figure(side: Said, targets: np.ndarray, by: str) -> Figure:
-    group, n_groups = _grouped(next(iter(side.tasks.values())).clusters(targets))
+def _figure(side: Said, targets: np.ndarray, by: str, clusters: np.ndarray) -> Figure:
+    group, n_groups = _grouped(clusters)
     values, influences = [], []
     for seed, logits in side.logits.items():
         task = side.tasks[seed]
