@@ -115,7 +115,7 @@ def report(pretraining: list[dict[str, Any]], rows: list[dict[str, Any]]) -> Non
             means.append(f"{100 * figures[-1].mean():.1f} (rate {best:g})")
         apart = figures[1] - figures[0]
         print(f"| {name}, {SETS[name][1]} | {' | '.join(means)} | {100 * apart.mean():+.1f} | "
-              f"{interval(apart)} |")  # fmt: skip
+              f"{interval(100 * apart)} |")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from whet.evaluation import Evaluation
 from whet.ledger import look_together
 from whet.model import TextEncoder, TextModel, start_model
 from whet.paired import METRICS
-from whet.pretraining import with_defaults
+from whet.pretraining import refuse_idle, with_defaults
 from whet.recipes import DEFAULT, with_recipe
 from whet.runs import read_manifest
 from whet.tasks.classification import Classification
@@ -179,6 +179,8 @@ def pretrain(
         raise UsageError("resume goes on with a run and overwrite replaces it. Choose one of the two.")
     if not texts and not resume:
         raise UsageError("Name the texts.")
+    if not resume:
+        refuse_idle(settings)
     request = Request(
         named=Named(_corpus(texts), dev, None, MASKED_LM, text, pair),
         config=make_config(with_defaults(settings)),
@@ -238,6 +240,8 @@ def estimate(
     task="masked-lm" what `pretrain` would, of which data is a text or a tuple of several.
 
     A few steps are timed at rate 0; nothing is written. Raises WhetError, as `train` would."""
+    if task == MASKED_LM:
+        refuse_idle(settings)
     request = Request(
         named=Named(data, dev, test, task, text, pair, one_or_several(label), group),
         config=make_config(with_defaults(settings) if task == MASKED_LM else with_recipe(recipe, settings)),

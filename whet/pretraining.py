@@ -7,6 +7,9 @@ import types
 from collections.abc import Mapping
 from typing import Any, Final
 
+from whet.errors import ConfigError
+
+_OF_NEW: Final = ("vocab_size", "casing")
 CONTINUING: Final[Mapping[str, Any]] = types.MappingProxyType(
     {
         # Gururangan et al. 2020, "Don't stop pretraining", appendix B: task-adaptive training.
@@ -32,6 +35,20 @@ FROM_NOTHING: Final[Mapping[str, Any]] = types.MappingProxyType(
 
 def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that were given, over those of their kind; the head's rate is the encoder's."""
-    is_new = settings.get("new", "none") != "none"
-    found = {**(FROM_NOTHING if is_new else CONTINUING), **settings}
-    return {"head_learning_rate": found["learning_rate"], **found}
+    found = {**(FROM_NOTHING if _is_new(settings) else CONTINUING), **settings}
+    rate = found["learning_rate"]
+    return found if rate is None else {"head_learning_rate": rate, **found}
+
+
+def refuse_idle(settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError for what is about a new tokeniser where a checkpoint brings its own."""
+    idle = [name for name in _OF_NEW if name in settings]
+    if idle and not _is_new(settings):
+        raise ConfigError(
+            f"{', '.join(idle)}: about a new encoder's tokeniser, and a checkpoint brings its own. Add --new "
+            "tiny, or leave it out."
+        )
+
+
+def _is_new(settings: Mapping[str, Any]) -> bool:
+    return bool(settings.get("new", "none") != "none")

@@ -195,6 +195,8 @@ def test_bad_input_is_one_message(whet, encoder, corpus, reviews, tmp_path):
     whet("pretrain", corpus, "--model", encoder, "--new", "tiny").refused("go on with one", status=2)
     whet("pretrain", corpus, "--new", "tinny").refused("new=tinny", "tiny, mini, small, medium, base")
     whet("pretrain", corpus, "--new", "tiny", "--vocab-size", "20").refused("vocab_size=20")
+    whet("pretrain", corpus, "--model", encoder, "--vocab-size", "500").refused("vocab_size", "--new tiny")
+    whet("pretrain", corpus, "--cased", "--dry-run").refused("casing: about a new encoder's tokeniser")
     whet("pretrain", corpus, "--model", encoder, "--set", "threshold=f1").refused(
         "threshold: not for masked-lm"
     )

@@ -222,6 +222,26 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return start, masked
 
 
+def test_frequencies_are_those_of_what_can_be_hidden(model: Any) -> None:
+    """Method C of Witten and Bell by hand: the words that were not seen share n_seen / (n + n_seen), and a
+    special token takes no part. Proof that it can fail: it took one, until a review found it."""
+    _, store = model
+    task = MaskedLM(0.3).having_read(store)
+    assert task.chances is not None
+    chances = task.chances[0]
+    sequences = store.texts.sequences(np.arange(len(store)))
+    tokens = np.concatenate([ids[reads] for ids, reads in zip(sequences.ids, sequences.reads, strict=True)])
+    words = store.hiding.others
+    seen, counts = np.unique(tokens, return_counts=True)
+    total = len(tokens) + len(seen)
+    assert chances[seen] == pytest.approx(counts / total)
+    unseen = np.setdiff1d(words, seen)
+    assert chances[unseen] == pytest.approx(len(seen) / total / len(unseen))
+    assert chances[words].sum() == pytest.approx(1)
+    special = np.setdiff1d(np.arange(len(chances)), words)
+    assert set(chances[special]) == {chances[words].min()}
+
+
 def gradient(model: Any, examples: Examples, most_tokens: int) -> tuple[Tensor, Tensor]:
     config = make_config({"tokens_per_pass": most_tokens, "seed": 3})
     model.zero_grad()

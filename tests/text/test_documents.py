@@ -85,3 +85,13 @@ def test_second_parts_are_of_another_document_half_of_the_time(tokeniser: Tokeni
     again = pair_store(found, tokeniser, 13, seed=0)
     assert (again[2] == is_other).all()
     assert (pair_store(found, tokeniser, 13, seed=1)[2] != is_other).any()
+
+
+def test_every_pair_holds_a_token_that_can_be_hidden(tokeniser: Tokeniser) -> None:
+    """Found in a review: a first part that the tokeniser does not know, before another document's such."""
+    texts = ["☃ the"] * 30 + ["☃ box"] * 30
+    found = read_documents(lambda rows: [(texts[i],) for i in rows], len(texts), tokeniser, False)
+    store, owners, is_other = pair_store(found, tokeniser, 13, seed=0)
+    assert len(owners) == 60
+    assert not is_other.any()
+    assert all(reads.any() for reads in store.sequences(np.arange(60)).reads or [])

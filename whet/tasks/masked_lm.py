@@ -129,14 +129,21 @@ class MaskedLM(Task):
     def having_read(self, train: Store) -> "MaskedLM":
         """With each word's chance in the training texts, and the mean number of tokens that are hidden in a
         text. Words that were not seen share as much as there are different words (Witten and Bell 1991, "The
-        zero-frequency problem", method C); one added to every count would make small corpora look random."""
+        zero-frequency problem", method C); one added to every count would make small corpora look random.
+        A special token, which is never hidden, gets the least chance of a word."""
         assert isinstance(train, MaskedStore)
         assert isinstance(train.hiding, Masking)
-        counts = train.counts(int(train.hiding.others.max()) + 1)
-        hidden = max(1.0, self.rate * counts.sum() / len(train))
-        n, n_seen = int(counts.sum()), int((counts > 0).sum())
-        unseen = n_seen / max(1, len(counts) - n_seen)
-        return replace(self, chances=(np.where(counts > 0, counts, unseen) / (n + n_seen), hidden))
+        words = train.hiding.others
+        all_counts = train.counts(int(words.max()) + 1)
+        hidden = max(1.0, self.rate * all_counts.sum() / len(train))
+        counts = all_counts[words]
+        n_seen = int((counts > 0).sum())
+        n_unseen = len(words) - n_seen
+        shares = np.where(counts > 0, counts, n_seen / max(1, n_unseen))
+        of_words = shares / shares.sum()
+        chances = np.full(len(all_counts), of_words.min())
+        chances[words] = of_words
+        return replace(self, chances=(chances, hidden))
 
     def first_bias(self) -> Tensor | None:
         """The log of each word's chance in the training texts."""

@@ -153,6 +153,7 @@ def pair_store(
         same = owners[others] == owners
         others[same] = (draws(keys, 2 + attempt) * n).astype(np.int64)[same]
     is_other = (draws(keys, 1) < 0.5) & (owners[others] != owners)
+    is_other &= _any_open(documents, closed, firsts, cuts)  # or nothing could be hidden in some
     begins = np.where(is_other, firsts[others], cuts)
     ends = np.where(is_other, np.minimum(begins + stops - cuts, stops[others]), stops)
     spans = np.stack([firsts, cuts, begins, ends], axis=1)
