@@ -106,8 +106,11 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "typer": ("cli/*.py", "training/listeners.py"),
     "click": ("cli/*.py", "training/listeners.py"),
     "rich": ("cli/*.py", "training/listeners.py"),
-    "optuna": ("training/study.py", "training/slots.py", "training/search.py", "training/search_trials.py"),
-    "sqlalchemy": ("training/study.py",),
+    "optuna": (
+        *("training/storages.py", "training/study.py", "training/slots.py"),
+        *("training/search.py", "training/search_trials.py"),
+    ),
+    "sqlalchemy": ("training/storages.py",),
 }
 """Where a package may be imported at all."""
 

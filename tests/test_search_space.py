@@ -18,6 +18,7 @@ from whet.search_space import (
     seeds,
     settings_at,
 )
+from whet.tasks import TASKS
 
 
 def test_every_kind_of_dimension_is_read():
@@ -108,6 +109,22 @@ def test_values_that_cannot_be_together_with_the_settings():
     assert len(str(refused.value).splitlines()) == 2
     assert "with 1: unfreeze_at=1: nothing is frozen" in str(refused.value)
     check_space(parse_space(["unfreeze_at=1|2"]), {"frozen": "encoder"}, None)
+
+
+def test_values_that_go_together_with_some_of_another_dimension():
+    check_space(parse_space(["frozen=encoder|nothing", "unfreeze_at=1|none"]), {}, None)
+    check_space(parse_space(["threshold=none|precision", "min_precision=0.5|0.9"]), {}, None)
+    with pytest.raises(ConfigError, match="with 1: unfreeze_at=1: nothing is frozen"):
+        check_space(parse_space(["unfreeze_at=1|none", "warmup=0..0.1"]), {}, None)
+
+
+def test_settings_that_the_task_has_no_use_for_are_no_dimension():
+    with pytest.raises(ConfigError, match="'mask_rate' is of whet pretrain, so it is not searched"):
+        parse_space(["mask_rate=0.1..0.3"])
+    space = parse_space(["label_smoothing=0..0.2", "warmup=0..0.1"])
+    check_space(space, {}, None, TASKS["classification"].refuse)
+    with pytest.raises(ConfigError, match=r"label_smoothing=0.0..0.2: with 0.2: label_smoothing: not for"):
+        check_space(space, {}, None, TASKS["question-answering"].refuse)
 
 
 def test_a_point_wins_over_settings_and_these_over_the_recipe():

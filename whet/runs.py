@@ -18,6 +18,7 @@ from whet.files import leftovers, write_json
 from whet.version import __version__
 
 FORMAT = 1
+JOURNAL = "study.journal"  # of a search that names no other storage
 _LOCK = ".lock"
 
 
@@ -210,7 +211,7 @@ def check_out(out: str | None, overwrite: bool) -> None:
 
 def _is_bare(path: Path) -> bool:
     """Nothing stands there, or only what a process leaves that dies before it wrote run.json."""
-    known = {_LOCK, "checkpoints", *(old.name for old in leftovers(path))}
+    known = {_LOCK, JOURNAL, f"{JOURNAL}.lock", "checkpoints", *(old.name for old in leftovers(path))}
     checkpoints = path / "checkpoints"
     is_empty = not checkpoints.is_dir() or not any(checkpoints.iterdir())
     return is_empty and {entry.name for entry in path.iterdir()} <= known

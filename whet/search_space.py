@@ -8,17 +8,19 @@ points of the encoders' authors.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from whet.config import KINDS, SETTINGS, make_config
+from whet.config import KINDS, OF_PRETRAINING, SETTINGS, TrainConfig, make_config
 from whet.config_text import parse_settings
 from whet.errors import ConfigError, nearest
 from whet.recipes import find_recipe, with_recipe
 
 RECIPE: Final = "recipe"
 _NICKNAMES: Final = {"lr": "learning_rate", "head_lr": "head_learning_rate"}
+_MOST_CORNERS: Final = 4096  # of the other dimensions, that are tried for one that a value goes with
+_AT_REST: Final = object()  # a dimension that the settings decide
 _DIGITS: Final = 3  # that count, of a number that is chosen: people read them and type them again
 NOT_SEARCHED: Final[Mapping[str, str]] = {
     **dict.fromkeys(("seed", "split_seed", "dev_fraction"), "decides which rows are dev"),
@@ -26,8 +28,9 @@ NOT_SEARCHED: Final[Mapping[str, str]] = {
     "label_separator": "decides what the labels are",
     "time_limit": "is that of the search",
     **dict.fromkeys(("device", "threads", "precision"), "decides where and how it is computed"),
+    **dict.fromkeys(OF_PRETRAINING, "is of whet pretrain"),
 }
-"""Settings that would make trials incomparable, and why."""
+"""Settings that would make trials incomparable, or change nothing, and why."""
 
 
 @final
@@ -120,7 +123,7 @@ def _dimension(name: str, text: str) -> Dimension:
             raise ConfigError("recipes have no order; write recipe=a|b.")
         return _choice(name, [find_recipe(one.strip()).name for one in text.split("|")])
     if name in NOT_SEARCHED:
-        raise ConfigError(f"'{name}' {NOT_SEARCHED[name]}, so trials could not be compared. Use --set.")
+        raise ConfigError(f"'{name}' {NOT_SEARCHED[name]}, so it is not searched. Use --set.")
     if name not in SETTINGS:
         near = nearest(_NICKNAMES.get(name, name), [RECIPE, *SETTINGS])
         raise ConfigError(f"there is no setting '{name}'.{near}")
@@ -153,18 +156,45 @@ def _value(name: str, text: str) -> Any:
     return parse_settings([f"{name}={text.strip()}"])[name]
 
 
-def check_space(space: Space, settings: Mapping[str, Any], recipe: str | None) -> None:
-    """Raises ConfigError, which names every value that cannot be together with the other settings, all at
-    once. Values of several dimensions that do not go together are told when a trial meets them."""
+def check_space(
+    space: Space,
+    settings: Mapping[str, Any],
+    recipe: str | None,
+    refuse: Callable[[TrainConfig], None] = lambda config: None,
+) -> None:
+    """Raises ConfigError, which names every value that cannot be together with the other settings, whatever
+    the other dimensions are, all at once. refuse raises it for what the task has no use for. Values of
+    several dimensions that do not go together are told when a trial meets them."""
     problems = []
     for dimension in space:
+        others = [one for one in space if one is not dimension]
         for value in dimension.ends:
-            try:
-                make_config(settings_at({dimension.name: value}, settings, recipe))
-            except ConfigError as error:
+            error = _refused({dimension.name: value}, others, settings, recipe, refuse)
+            if error is not None:
                 problems.append(f"--space {dimension}: with {value}: {error}")
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _refused(
+    point: Point,
+    others: Sequence[Dimension],
+    settings: Mapping[str, Any],
+    recipe: str | None,
+    refuse: Callable[[TrainConfig], None],
+) -> ConfigError | None:
+    """Why a value cannot be, with the others at rest; None where it can be with some ends of the others."""
+    first: ConfigError | None = None
+    corners = itertools.product(*([_AT_REST, *one.ends] for one in others))
+    for corner in itertools.islice(corners, _MOST_CORNERS):
+        beside = {one.name: end for one, end in zip(others, corner, strict=True) if end is not _AT_REST}
+        try:
+            refuse(make_config(settings_at({**beside, **point}, settings, recipe)))
+        except ConfigError as error:
+            first = error if first is None else first
+        else:
+            return None
+    return first
 
 
 def settings_at(point: Point, settings: Mapping[str, Any], recipe: str | None) -> dict[str, Any]:

@@ -135,8 +135,8 @@ def search(
         None if storage is None else os.fspath(storage),
         study,
     )
-    named: dict[str, Any] = {"task": task, "text": text, "pair": pair, "group": group, "model": request.model}
-    named |= {"label": one_or_several(label), "recipe": recipe, "trials": trials}
+    named: dict[str, Any] = {"task": task, "text": text, "pair": pair, "group": group, "recipe": recipe}
+    named |= {"label": one_or_several(label), "trials": trials, "time_limit": limit}
     named["model"] = None if model is None else request.model
     given = settings | {name: value for name, value in named.items() if value is not None}
     with listening(quiet, listeners) as listen:

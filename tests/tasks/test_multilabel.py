@@ -236,7 +236,7 @@ def test_labels_of_ones_own_loop() -> None:
 )  # fmt: skip
 def test_settings_of_one_label_a_row_are_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="where a row has any number of labels"):
-        _learnt(["a|b", "b"], **setting)
+        Multilabel.refuse(TrainConfig(**setting))
 
 
 def test_what_needs_one_label_is_refused() -> None:

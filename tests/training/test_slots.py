@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance import postgres
 from whet.training import slots as module
-from whet.training.slots import BEAT, SLOT, Slots, attempts
+from whet.training.slots import BEAT, MOST_DEATHS, SLOT, STOPPED, Slots, attempts
 from whet.training.study import LOST, create_study, load_study
 
 optuna = pytest.importorskip("optuna")
@@ -142,6 +142,39 @@ def test_a_closed_search_stops_those_at_work(storage: str, monkeypatch: pytest.M
         assert not useless.wait(0.2)
         joined(storage, 1, "b").close()
         assert useless.wait(2)
+
+
+def test_a_trial_that_kills_its_workers_is_given_up(storage: str) -> None:
+    slots = made(storage, 1, points=[{"x": 0.5}])
+    for _ in range(5):  # stopped by a person
+        trial = slots.take()
+        assert trial is not None
+        slots.lose(trial, STOPPED)
+    for _ in range(MOST_DEATHS):
+        assert slots.n_open == 1
+        trial = slots.take()
+        assert trial is not None
+        assert trial.suggest_float("x", 0, 1) == 0.5
+        slots.lose(trial)
+    assert slots.take() is None
+    assert slots.n_open == 0
+    (ended,) = attempts(slots._study.trials).values()
+    assert ended.state.name == "FAIL"
+    assert "processes died in it" in ended.user_attrs["ended"]["reason"]
+
+
+def test_an_attempt_of_no_slot_whose_worker_died_is_nothing(storage: str) -> None:
+    """Asked for when another worker had taken the last one, and killed before it stepped back."""
+    slots = made(storage, 1)
+    first = slots.take()
+    assert first is not None
+    stray = slots._study.ask()
+    again = joined(storage, 1, "b")
+    again.lose(stray)
+    again.lose(first)
+    found = again.take()
+    assert found is not None
+    assert found.user_attrs[SLOT] == 0
 
 
 def test_two_that_fill_the_same_slot_run_it_once(storage: str) -> None:

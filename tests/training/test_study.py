@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,15 +10,16 @@ import pytest
 from whet.errors import RunError
 from whet.search_space import parse_space
 from whet.training.rungs import FACTOR, rungs
+from whet.training.storages import answering, without_password
 from whet.training.study import (
     about_of,
+    check_free,
     check_same,
     create_study,
     importances,
     key_sampler,
     load_study,
     suggest,
-    without_password,
 )
 
 optuna = pytest.importorskip("optuna")
@@ -61,6 +63,54 @@ def test_storages_that_cannot_be_used(tmp_path: Path) -> None:
     create_study(str(tmp_path / "s"), "one", ABOUT, 25)
     with pytest.raises(RunError, match="has no study 'two'; there are: one"):
         load_study(str(tmp_path / "s"), "two")
+    with pytest.raises(RunError, match="cannot be used"):
+        load_study("postgresql://whet@host:port/base", "one")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"text,label\nfine,yes\n",
+        b"one line without an end",
+        b'{"text": "fine"}\n',
+        b"SQLite format 3\0\xff\xfe\n",
+    ],
+)
+@pytest.mark.parametrize("open_it", [create_study, check_free, load_study])
+def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path, content: bytes, open_it: Any) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    given = {"create_study": (ABOUT, 25), "check_free": (ABOUT,), "load_study": ()}[open_it.__name__]
+    with pytest.raises(RunError, match=r"rows\.csv is there already and is no journal of a search"):
+        open_it(str(path), "one", *given)
+    assert path.read_bytes() == content
+
+
+def test_files_may_be_named_as_people_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("~/of-home.journal", "sqlite-study.journal"):
+        create_study(name, "one", ABOUT, 25)
+        assert about_of(load_study(name, "one")) == ABOUT
+
+
+def test_a_name_that_is_taken_is_told_without_making_a_study(tmp_path: Path) -> None:
+    storage = str(tmp_path / "s")
+    check_free(storage, "one", ABOUT)
+    create_study(storage, "one", ABOUT, 25)
+    check_free(storage, "two", ABOUT)
+    with pytest.raises(RunError, match="of this search"):
+        check_free(storage, "one", ABOUT)
+
+
+def test_a_database_that_goes_away_is_one_message() -> None:
+    import sqlalchemy
+
+    lost = sqlalchemy.exc.OperationalError("SELECT", {}, Exception("server closed\nthe connection"))
+    for error in (lost, optuna.exceptions.StorageInternalError("an error")):
+        told = pytest.raises(RunError, match="me@host/b does not answer any more")
+        with told, answering("postgresql://me:secret@host/b"):
+            raise error
 
 
 def test_a_database_that_does_not_answer_is_one_message() -> None:
@@ -68,6 +118,7 @@ def test_a_database_that_does_not_answer_is_one_message() -> None:
     with pytest.raises(RunError) as refused:
         create_study("postgresql://whet:secret@127.0.0.1:9/none", "one", ABOUT, 25)
     assert "cannot be used" in str(refused.value)
+    assert "refused" in str(refused.value), "it was asked"
     assert "secret" not in str(refused.value)
 
 

@@ -72,6 +72,25 @@ def test_the_default_against_itself_is_equal() -> None:
     assert found.sentence.endswith("the default itself is the best on dev; its MCC is 0.5000 on 100 rows.")
 
 
+def test_a_default_that_stands_alone_is_no_equal():
+    found = the_same("mcc", 0.5, 100, 3, alone=True)
+    assert found.word == "cannot tell"
+    assert found.sentence.startswith("Cannot tell: no trial beside the default was trained to its end.")
+
+
+def test_losses_are_told_as_losses():
+    same = the_same("loss", -0.4321, 100, 3)  # `scored` turns them, so that greater is better
+    assert (same.default, same.winner) == (0.4321, 0.4321)
+    assert "its loss is 0.4321 on" in same.sentence
+    task = Classification(("no", "yes"))
+    logits = [np.stack([scale + 0.01 * np.arange(400), np.zeros(400)], axis=1) for scale in (1.0, 2.0)]
+    worse, better = (Said({0: task}, {0: one}) for one in logits)
+    found = judge("loss", np.zeros(400, int), worse, better)
+    assert found.default == pytest.approx(task.metrics(logits[0], np.zeros(400, int))["nll"])
+    assert found.winner < found.default
+    assert found.difference == pytest.approx(found.default - found.winner)
+
+
 class Share:
     """A task that is nothing but the share of right answers."""
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from whet.config import TrainConfig
+from whet.config import OF_PRETRAINING, TrainConfig
 from whet.data.columns import Columns
 from whet.data.findings import Finding
 from whet.data.parts import spelled_label
@@ -46,6 +46,9 @@ class Task(ABC):
     perfect: ClassVar[float] = 1.0  # what a figure of `choices` is at best, the loss aside
     right_figure: ClassVar[str] = "accuracy"  # the one that is the share of `is_right`
     choices: ClassVar[tuple[str, ...]]  # what an epoch can be chosen by: keys, or "loss"; the default first
+    not_here: ClassVar[Mapping[str, tuple[str, ...]]] = {  # why not -> settings that are not for this task
+        "which hides no words. Use whet pretrain": OF_PRETRAINING
+    }
     has_answers: ClassVar[bool] = True  # a model that is trained for it says something about a text
     unlearnt: ClassVar[str] = (  # the doctor's advice where nothing is learnt
         "Do the labels follow from the text? whet check FILE looks for clashes."
@@ -57,12 +60,13 @@ class Task(ABC):
         """The task that a training table poses. Raises DataError, ConfigError."""
 
     @classmethod
-    def refuse(cls, config: TrainConfig, names: Iterable[str], why: str) -> None:
-        """Raises ConfigError where one of these settings is not at rest."""
+    def refuse(cls, config: TrainConfig) -> None:
+        """Raises ConfigError where a setting of `not_here` is not at rest."""
         resting = TrainConfig()
-        wrong = [name for name in names if getattr(config, name) != getattr(resting, name)]
-        if wrong:
-            raise ConfigError(f"{', '.join(wrong)}: not for {cls.name}, {why}.")
+        for why, names in cls.not_here.items():
+            wrong = [name for name in names if getattr(config, name) != getattr(resting, name)]
+            if wrong:
+                raise ConfigError(f"{', '.join(wrong)}: not for {cls.name}, {why}.")
 
     @classmethod
     @abstractmethod

@@ -67,6 +67,9 @@ class MaskedLM(Task):
     choices: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
     has_classes: ClassVar[bool] = False
     has_answers: ClassVar[bool] = False
+    not_here: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "which has no labels and leaves nothing of a text away": _NOT_HERE
+    }
     unlearnt: ClassVar[str] = (
         "Words are still guessed by their frequency, as they are for the first thousands of steps of an "
         "encoder that is made from nothing. Train longer (--epochs), or raise --lr."
@@ -78,8 +81,7 @@ class MaskedLM(Task):
 
     @classmethod
     def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "MaskedLM":
-        """As the settings say. Raises ConfigError for settings about labels."""
-        cls.refuse(config, _NOT_HERE, "which has no labels and leaves nothing of a text away")
+        """As the settings say."""
         return cls(config.mask_rate, config.whole_words == "on", config.next_sentence == "on")
 
     @classmethod

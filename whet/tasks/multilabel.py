@@ -66,6 +66,10 @@ class Multilabel(Task):
     loss: ClassVar[str] = "bce"
     has_classes: ClassVar[bool] = False
     right_figure: ClassVar[str] = "subset_accuracy"
+    not_here: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **Task.not_here,
+        "where a row has any number of labels": _OF_ONE_LABEL,
+    }
     # PR AUC asks for no threshold, so its luck is that of the texts alone
     choices: ClassVar[tuple[str, ...]] = ("macro_pr_auc", "micro_pr_auc", "macro_f1", "micro_f1", "loss")
 
@@ -77,7 +81,6 @@ class Multilabel(Task):
     @classmethod
     def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "Multilabel":
         """The labels that the training table has, and how they are written."""
-        cls.refuse(config, _OF_ONE_LABEL, "where a row has any number of labels")
         form = label_form([table], columns.labels, config.label_separator)
         return cls(label_set_names([table], form), form.separator)
 

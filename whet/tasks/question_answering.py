@@ -74,11 +74,14 @@ class QuestionAnswering(Task):
     perfect: ClassVar[float] = 100.0
     has_classes: ClassVar[bool] = False
     right_figure: ClassVar[str] = "exact"
+    not_here: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **Task.not_here,
+        "where answers are parts of a context": _OF_LABELS,
+    }
 
     @classmethod
     def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "QuestionAnswering":
         """What there is to answer is in the rows; there are no labels to learn."""
-        cls.refuse(config, _OF_LABELS, "where answers are parts of a context")
         return cls(max_answer=config.max_answer)
 
     @classmethod

@@ -81,6 +81,10 @@ class TokenClassification(Task):
     loss: ClassVar[str] = "nll"
     choices: ClassVar[tuple[str, ...]] = ("f1", "macro_f1", "accuracy", "loss")
     has_classes: ClassVar[bool] = False
+    not_here: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **Task.not_here,
+        "where each word has a tag": _OF_WHOLE_TEXTS,
+    }
 
     def __post_init__(self) -> None:
         """Raises ConfigError for what are no tags of one scheme, or without an entity."""
@@ -93,7 +97,6 @@ class TokenClassification(Task):
     def learn(cls, table: Table, columns: Columns, config: TrainConfig) -> "TokenClassification":
         """The types of entities that the training table has, tagged in IOB2 whatever the file is in."""
         assert columns.label is not None
-        cls.refuse(config, _OF_WHOLE_TEXTS, "where each word has a tag")
         column = read_tags(table, columns.text, columns.label)
         types = spans_of(column.tags).types
         if not types:

@@ -21,6 +21,7 @@ def read_corpus_data(named: Named, config: TrainConfig, say: Callable[[str], Non
     table, columns = read_corpus(named.data, config.documents, named.text, named.pair)
     for note in columns.notes:
         say(note)
+    MaskedLM.refuse(config)
     task = MaskedLM.learn(table, columns, config)
     whole = _part(table)
     if task.next_sentence and len(whole.rows) == 1:

@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy as np
 
-from whet.config import OF_PRETRAINING, TrainConfig
+from whet.config import TrainConfig
 from whet.data.columns import Columns, infer_columns
 from whet.data.folds import row_groups
 from whet.data.readers import read_split_of, read_splits
@@ -108,7 +108,7 @@ def read_training_data(named: Named, config: TrainConfig, say: Callable[[str], N
         rows, verb = counted(n_empty, "row"), "has" if n_empty == 1 else "have"
         say(f"{rows} of {table.source} {verb} an empty text, and {'is' if n_empty == 1 else 'are'} kept.")
     kind = TASKS[columns.task]
-    kind.refuse(config, OF_PRETRAINING, "which hides no words. Use whet pretrain")
+    kind.refuse(config)
     task = kind.learn(table, columns, config)
     whole = _part(table, columns, task)
     if whole.n_unlabelled:

@@ -4,6 +4,7 @@ default on rows that nothing has seen."""
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any, final
 
@@ -56,15 +57,17 @@ def plan_again(records: Sequence[TrialRecord], clock: Clock, seed: int, listen: 
         left = clock.limit - clock.elapsed
         known = [one.seconds for one in complete(records)] or [left / 2]
         of_default = next((one.seconds for one in complete(records) if one.number == 0), max(known))
-        n_best, n_seeds = again([one.seconds for one in others], of_default, left, clock.limit)
-        each = share(left, clock.limit, (n_best + 1) * n_seeds)
-        if (n_best, n_seeds) != (len(others), SEEDS):
+        n_best, n_seeds = again([one.seconds for one in others], of_default, left, clock.limit, clock.look)
+        each = share(left, clock.limit, (n_best + 1) * n_seeds, n_seeds, of_default, clock.look)
+        if n_best and (n_best, n_seeds) != (len(others), SEEDS):
             listen(
                 Note(
                     f"There is time to train the best {n_best} and the default again on "
                     f"{counted(n_seeds, 'fresh seed')} each, not {len(others)} on {SEEDS}."
                 )
             )
+    if not n_best:
+        listen(Note("No trial beside the default was trained to its end, so it alone is trained again."))
     trials = (0, *(one.number for one in others[:n_best]))
     return Plan(trials, tuple(seed + i for i in range(1, n_seeds + 1)), each)
 
@@ -121,8 +124,10 @@ class Reruns:
         recipe = point.get(RECIPE, ground.request.recipe)
         request = replace(ground.request, config=config, recipe=recipe, out=str(self._folder.path))
         name = f"{'The default' if number == 0 else f'Trial {number}'} again, seed {seed}"
-        folder = RunFolder(self._folder.path / FOLDER / f"{number:03}-seed-{seed}")
-        return Member(name, folder, request, ground.under(config))
+        return Member(name, RunFolder(self._place(number, seed)), request, ground.under(config))
+
+    def _place(self, number: int, seed: int) -> Path:
+        return self._folder.path / FOLDER / f"{number:03}-seed-{seed}"
 
     def _scored(
         self, members: Mapping[tuple[int, int], Member], outcome: Outcome
@@ -146,7 +151,8 @@ class Reruns:
         if winner == 0:
             task, logits = default.tasks.values(), default.logits.values()
             scores = [scored(one, said, targets, self._by) for one, said in zip(task, logits, strict=True)]
-            return the_same(self._by, fmean(scores), len(targets), len(scores))
+            alone = len(self._plan.trials) == 1
+            return the_same(self._by, fmean(scores), len(targets), len(scores), alone)
         return judge(self._by, targets, default, self._said(winner), self._together())
 
     def _together(self) -> np.ndarray | None:
@@ -167,8 +173,7 @@ class Reruns:
             ground.estimate, prepared.data.columns, prepared.task, prepared.tokeniser, prepared.rules
         )
         for seed in self._scores[number]:
-            folder = self._folder.path / FOLDER / f"{number:03}-seed-{seed}"
-            model = load_model(folder / "model").to(prepared.device)
+            model = load_model(self._place(number, seed) / "model").to(prepared.device)
             tasks[seed] = model.task
             logits[seed] = np.asarray(Predictor(model).logits(rows.store))
         return Said(tasks, logits)

@@ -29,27 +29,28 @@ from whet.data.wording import counted
 from whet.errors import RunError, UsageError, WhetError
 from whet.files import write_text
 from whet.ledger import Ledger
-from whet.runs import RunFolder, check_out, create_run_folder, read_manifest, run_to_resume
+from whet.runs import JOURNAL, RunFolder, check_out, create_run_folder, read_manifest, run_to_resume
 from whet.search_pictures import page
 from whet.search_record import TrialRecord
 from whet.search_space import parse_space, settings_at
 from whet.training.data import Named
-from whet.training.events import Listener, Note
+from whet.training.events import Evaluated, Event, Listener, Note
 from whet.training.manifest import as_begun, describe, say_versions
+from whet.training.prepare import Request
 from whet.training.rerun import Plan, Reruns, plan_again
 from whet.training.run import stem
 from whet.training.search_ground import OF_A_MACHINE, Ground, SearchRequest, differing, read_ground
 from whet.training.search_trials import Clock, Worker, records_of
 from whet.training.several import standing
 from whet.training.slots import Slots
+from whet.training.storages import answering, need_optuna, without_password
 from whet.training.study import (
     about_of,
+    check_free,
     check_same,
     create_study,
     importances,
     load_study,
-    need_optuna,
-    without_password,
 )
 from whet.training.train_line import train_line
 
@@ -57,7 +58,9 @@ if TYPE_CHECKING:
     import optuna
 
 KIND = "search"
-_TRIALS, _JOURNAL, _PICTURES = "trials", "study.journal", "search.html"
+_HELPER = "helper"  # kind of the folder of one that works for a search elsewhere
+_TRIALS, _PICTURES = "trials", "search.html"
+_JOIN_WAIT, _LOOK_AGAIN = 60.0, 0.2  # seconds, for a search that is begun at the same moment
 
 
 def run_search(asked: SearchRequest, listen: Listener) -> RunFolder:
@@ -66,12 +69,15 @@ def run_search(asked: SearchRequest, listen: Listener) -> RunFolder:
     out, overwrite = asked.request.out, asked.request.overwrite
     check_out(out, overwrite)
     ground = read_ground(asked, listen)
+    about, manifest = ground.about(), describe(ground.request, ground.prepared)
+    if asked.storage is not None and out is not None:  # before what stands in `out` is overwritten
+        check_free(asked.storage, asked.study or Path(out).expanduser().name, about)
     folder = create_run_folder(out, f"{stem(asked.request.named.data)}-search", overwrite)
     try:
         study_name = asked.study or folder.path.name
-        storage = asked.storage or str(folder.path / _JOURNAL)
+        storage = asked.storage or str(folder.path / JOURNAL)
         try:
-            study = create_study(storage, study_name, ground.about(), ground.first_rung)
+            study = create_study(storage, study_name, about, ground.first_rung)
         except WhetError:
             shutil.rmtree(folder.path)
             raise
@@ -81,10 +87,10 @@ def run_search(asked: SearchRequest, listen: Listener) -> RunFolder:
             "home": uuid.uuid4().hex,
             "elapsed": 0.0,
             "time_limit": asked.request.config.time_limit,
-            "about": ground.about(),
+            "about": about,
         }
-        manifest = describe(ground.request, ground.prepared) | {"kind": KIND, KIND: own}
-        _Leader(asked, ground, study, folder, manifest, listen).go()
+        manifest |= {"kind": KIND, KIND: own}
+        _Leader(asked, ground, study, storage, folder, manifest, listen).go()
     finally:
         folder.release()
     return folder
@@ -106,12 +112,12 @@ def resume_search(asked: SearchRequest, given: Mapping[str, Any], listen: Listen
             listen(Note(f"{folder.path} is finished already; nothing is left to do."))
             return folder
         ground = read_ground(asked, listen)
-        storage = asked.storage or own["storage"] or str(folder.path / _JOURNAL)
+        storage = asked.storage or own["storage"] or str(folder.path / JOURNAL)
         study = load_study(storage, own["study"])
         check_same(study, ground.about())
         say_versions(manifest, listen)
         folder.tidy()
-        _Leader(asked, ground, study, folder, manifest, listen).go()
+        _Leader(asked, ground, study, storage, folder, manifest, listen).go()
     finally:
         folder.release()
     return folder
@@ -121,22 +127,22 @@ def help_search(asked: SearchRequest, given: Mapping[str, Any], listen: Listener
     """Run trials of a search that another process leads, until none is left; -> where their logs are, and
     how many there were.
 
-    The search is the one in `out`, or the study in `storage`, whose logs here come to stand in `out` or a new
-    folder. What is asked for must be what the study is about."""
+    The search is the one in `out`, which may be about to begin, or the study in `storage`, whose logs here
+    come to stand in `out` or a new folder. What is asked for must be what the study is about."""
     need_optuna()
-    request, out = asked.request, asked.request.out
-    led = None if out is None or not (Path(out) / "run.json").exists() else Path(out).expanduser()
-    folder: RunFolder | None = None
+    request = asked.request
+    led = _led(asked, listen)
     if led is not None:
         manifest = read_manifest(led)
         own = _own(manifest, led)
         model = given.get("model", manifest["model"])
         request = replace(request, named=_named(request.named, manifest["named"]), model=model)
-        storage = asked.storage or own["storage"] or str(led / _JOURNAL)
+        storage = asked.storage or own["storage"] or str(led / JOURNAL)
         name = asked.study or own["study"]
     elif asked.storage is None or asked.study is None:
+        where = "" if request.out is None else f"there is no search in {request.out}; "
         raise UsageError(
-            "--join helps a search: name its run folder with --out, or its --storage and --study."
+            f"--join: {where}name the run folder of a search with --out, or its --storage and --study."
         )
     else:
         storage, name = asked.storage, asked.study
@@ -147,22 +153,45 @@ def help_search(asked: SearchRequest, given: Mapping[str, Any], listen: Listener
     asked = _as_asked(replace(asked, request=request), given, about)
     ground = read_ground(asked, listen)
     check_same(study, ground.about())
-    if led is None:
-        folder = create_run_folder(out, f"{stem(request.named.data)}-helper")
-        folder.write({"kind": "helper", "status": "running", "storage": without_password(storage)})
-    where = led if folder is None else folder.path
-    assert where is not None
     slots = Slots(study, ground.points, uuid.uuid4().hex)
-    worker = Worker(ground, study, slots, where / _TRIALS, Clock(None, time.monotonic()), listen)
+
+    def work(where: Path) -> int:
+        worker = Worker(ground, study, slots, where / _TRIALS, Clock(None, time.monotonic()), listen)
+        with answering(storage):
+            worker.run()
+        return worker.n_run
+
+    if led is not None:
+        return led, work(led)
+    folder = _helpers_folder(request)
     try:
-        worker.run()
-        if folder is not None:
-            folder.write({"kind": "helper", "status": "finished", "storage": without_password(storage)})
+        with standing(folder, {"kind": _HELPER, "storage": without_password(storage)}):
+            n_run = work(folder.path)
     finally:
-        if folder is not None:
-            folder.finish()
-            folder.release()
-    return where, worker.n_run
+        folder.release()
+    return folder.path, n_run
+
+
+def _led(asked: SearchRequest, listen: Listener) -> Path | None:
+    """The run folder of the search that is to be helped; None where `out` is none, or this helper's own."""
+    if asked.request.out is None:
+        return None
+    path = Path(asked.request.out).expanduser()
+    manifest, until = path / "run.json", time.monotonic() + _JOIN_WAIT
+    if (asked.storage is None or asked.study is None) and not manifest.exists():
+        listen(Note(f"Waiting for the search in {path} to begin."))
+        while not manifest.exists() and time.monotonic() < until:
+            time.sleep(_LOOK_AGAIN)
+    return path if manifest.exists() and read_manifest(path).get("kind") != _HELPER else None
+
+
+def _helpers_folder(request: Request) -> RunFolder:
+    """A new one, or the one that a helper which has died had."""
+    if request.out is None or not (Path(request.out).expanduser() / "run.json").exists():
+        return create_run_folder(request.out, f"{stem(request.named.data)}-helper")
+    folder = RunFolder(Path(request.out).expanduser())
+    folder.claim()
+    return folder
 
 
 class _Leader:
@@ -173,22 +202,23 @@ class _Leader:
         asked: SearchRequest,
         ground: Ground,
         study: "optuna.Study",
+        storage: str,
         folder: RunFolder,
         manifest: dict[str, Any],
         listen: Listener,
     ) -> None:
-        self._ground, self._study, self._folder = ground, study, folder
+        self._ground, self._study, self._storage, self._folder = ground, study, storage, folder
         self._manifest, self._listen = manifest, listen
         self._own: dict[str, Any] = manifest[KIND]
         began = asked.request.began - self._own["elapsed"]
-        self._clock = Clock(self._own["time_limit"], began)
+        self._clock = Clock(self._own["time_limit"], began, ground.look)
         self._slots = Slots(study, ground.points, self._own["home"])
 
     def go(self) -> None:
         """Trials, the best again, the verdict, the pictures."""
         folder, manifest, own = self._folder, self._manifest, self._own
         self._listen(Note(f"Run folder: {folder.path}. {counted(len(self._ground.points), 'trial')}."))
-        with self._stopping(), standing(folder, manifest):
+        with self._stopping(), standing(folder, manifest), self._timing(), answering(self._storage):
             if "plan" not in own:
                 self._slots.fill()
                 Worker(
@@ -209,13 +239,12 @@ class _Leader:
             records = [one for one in records_of(self._study) if one.state != "waiting"]  # never begun
             own["trials"] = [one.to_json() for one in records]
             plan = Plan.from_json(own["plan"])
-            found = Reruns(self._ground, folder, plan, records, self._listen).run()
+            found = Reruns(self._ground, folder, plan, records, self._timed).run()
             manifest |= {name: found.pop(name) for name in ("results", "sha256")}
             own |= found
             own["importances"] = importances(self._study)
             own["train"] = self._train(records, found["winner"]["trial"])
             own["seconds"]["again"] = self._clock.elapsed - own["seconds"]["trials"]
-            own["elapsed"] = self._clock.elapsed
             self._draw(records)
             self._look()
 
@@ -229,9 +258,26 @@ class _Leader:
         except BaseException:
             data, out = self._manifest["named"]["data"], str(self._folder.path)
             line = f"whet search --out {shlex.quote(out)} --resume"
+            if without_password(self._storage) != self._storage:
+                line += " --storage URL (with its password, which is not written down)"
             again = f"whet.search(data, out={out!r}, resume=True)" if data is None else line
             self._listen(Note(f"Stopped; what has ended is kept. Go on with: {again}"))
             raise
+
+    @contextmanager
+    def _timing(self) -> Iterator[None]:
+        """However it ends, the time that it took counts."""
+        try:
+            yield
+        finally:
+            self._own["elapsed"] = self._clock.elapsed
+
+    def _timed(self, event: Event) -> None:
+        """Tells others; a process that is killed later has lost no more time than an epoch's."""
+        self._listen(event)
+        if isinstance(event, Evaluated):
+            self._own["elapsed"] = self._clock.elapsed
+            self._folder.write(self._manifest | {"status": "running"})
 
     def _save(self) -> None:
         """How far it has come, so that a later sitting knows."""
@@ -291,21 +337,26 @@ def _as_begun(
     asked: SearchRequest, given: Mapping[str, Any], manifest: Mapping[str, Any], path: Path
 ) -> SearchRequest:
     """The request that the search was begun with."""
-    about = manifest[KIND]["about"]
+    about, limit = manifest[KIND]["about"], manifest[KIND]["time_limit"]
     request = as_begun(asked.request, {}, manifest, path)
-    asked = _as_asked(replace(asked, request=request), given, about | {"model_name": manifest["model"]})
-    config = replace(asked.request.config, time_limit=manifest[KIND]["time_limit"])
+    place = {name: given[name] for name in OF_A_MACHINE if name in given}
+    request = replace(request, config=replace(request.config, **place))
+    known = about | {"model_name": manifest["model"], "time_limit": limit}
+    asked = _as_asked(replace(asked, request=request), given, known)
+    config = replace(asked.request.config, time_limit=limit)
     return replace(asked, request=replace(asked.request, config=config))
 
 
 def _as_asked(asked: SearchRequest, given: Mapping[str, Any], about: Mapping[str, Any]) -> SearchRequest:
     """With space, trials, recipe and settings of the study. Raises RunError where `given` are others."""
     space = parse_space(about["space"])
-    known = {**about["settings"], "recipe": about["recipe"], "trials": about["trials"], "seed": about["seed"]}
+    whole = ("recipe", "trials", "seed", "time_limit")
+    known = {**about["settings"], **{name: about.get(name) for name in whole}}
     resting = vars(make_config(settings_at({}, about["settings"], about["recipe"])))
     known = {**resting, **known, "model": about.get("model_name", asked.request.model)}
-    named = {name: about["columns"].get(name) for name in ("text", "pair", "label")}
-    known |= named | {"task": about["task"], "group": about["group"]}
+    columns = about["columns"]
+    known |= {"text": columns.get("text"), "pair": columns.get("pair"), "group": about["group"]}
+    known |= {"label": one_or_several(columns.get("label")), "task": about["task"]}
     differ = [
         f"{name}: the search has {known.get(name)!r}, now {value!r}"
         for name, value in given.items()

@@ -61,6 +61,7 @@ class Ground:
     default: Mapping[str, Any]  # the point of trial 0, as far as the space holds it
     points: Sequence[Mapping[str, Any]]  # what each trial begins with; {} is left to the sampler
     first_rung: int | None
+    n_asked: int  # trials; of a small space there are fewer points
     _known: dict[TextRules, Prepared] = field(default_factory=dict)
 
     def config(self, point: Mapping[str, Any]) -> TrainConfig:
@@ -71,6 +72,13 @@ class Ground:
     def asked(self, point: Mapping[str, Any]) -> TrainConfig:
         """The settings of a point, those open that the encoder decides. Raises ConfigError."""
         return make_config(settings_at(point, self.settings, self.request.recipe))
+
+    @property
+    def look(self) -> float:
+        """A model's look at the estimate's rows, as a share of the default's run: of a step's work one in
+        three is the way forward."""
+        n_epochs = planned_epochs(len(self.prepared.train.store), self.request.config)
+        return len(self.estimate.rows) / (3 * n_epochs * len(self.prepared.data.train.rows))
 
     @property
     def split_seed(self) -> int:
@@ -95,7 +103,7 @@ class Ground:
             "space": [str(one) for one in self.space],
             "settings": {name: value for name, value in self.settings.items() if name not in OF_A_MACHINE},
             "recipe": self.request.recipe,
-            "trials": len(self.points),
+            "trials": self.n_asked,
             "seed": self.request.config.seed,
             "first_rung": self.first_rung,
             "task": columns.task,
@@ -126,15 +134,16 @@ def read_ground(asked: SearchRequest, listen: Listener) -> Ground:
     width = prepared.hidden_size
     epochs = planned_epochs(len(prepared.train.store), config) - config.head_epochs
     space = asked.space or default_space(family, width, epochs)
-    check_space(space, asked.settings, request.recipe)
+    check_space(space, asked.settings, request.recipe, type(data.task).refuse)
     if asked.space is None:
         say(f"Space of {family}: {', '.join(map(str, space))} (--space names another).")
     values = asdict(prepared.settled(config)) | {RECIPE: request.recipe, "epochs": epochs}
     default = {one.name: values[one.name] for one in space if one.holds(values[one.name])}
     points: list[Mapping[str, Any]] = [default]
     every = grid(space, asked.trials)
-    if every is not None:
-        points += [point for point in every if point != default]
+    others = None if every is None else [point for point in every if point != default]
+    if every is not None and others is not None and len(others) < asked.trials:
+        points += others
         if len(points) < asked.trials:
             say(f"The space has {counted(len(every), 'point')}; each is tried once.")
     else:
@@ -153,6 +162,7 @@ def read_ground(asked: SearchRequest, listen: Listener) -> Ground:
         default,
         points,
         first_rung(_with_warmups(space, asked.settings, request.recipe)),
+        asked.trials,
     )
     ground.config({})  # raises now
     return ground

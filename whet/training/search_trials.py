@@ -16,7 +16,7 @@ from whet.training.events import Event, Listener, Note, StepDone, TrainingStarte
 from whet.training.frozen import SharedFeatures
 from whet.training.search_ground import Ground
 from whet.training.search_time import kept_back
-from whet.training.slots import SLOT, Slots, attempts
+from whet.training.slots import DIED, SLOT, STOPPED, Slots, attempts
 from whet.training.study import key_sampler, suggest
 from whet.training.trial import Ended, OutOfTime, Trial
 
@@ -32,9 +32,9 @@ _GB = 1e9
 class Clock:
     """The time that a search may take."""
 
-    def __init__(self, limit: float | None, began: float) -> None:
-        """limit in seconds; began as of time.monotonic."""
-        self.limit, self._began = limit, began
+    def __init__(self, limit: float | None, began: float, look: float = 0.0) -> None:
+        """limit in seconds; began as of time.monotonic; look as in `kept_back`."""
+        self.limit, self.look, self._began = limit, look, began
         self._run: float | None = None  # seconds of the default
 
     def learn(self, seconds: float) -> None:
@@ -51,7 +51,7 @@ class Clock:
         """Seconds; infinite without a limit."""
         if self.limit is None:
             return float("inf")
-        return self.limit - kept_back(self.limit, self._run) - self.elapsed
+        return self.limit - kept_back(self.limit, self._run, self.look) - self.elapsed
 
 
 @final
@@ -121,8 +121,8 @@ class Worker:
                 point = suggest(trial, tuple(held))
                 self._listen(Note(f"Trial {slot}: {told(slot, point)}"))
                 ended = self._trained(trial, slot, point, folder, useless)
-            except BaseException:
-                self._slots.lose(trial)
+            except BaseException as error:
+                self._slots.lose(trial, DIED if isinstance(error, Exception) else STOPPED)
                 raise
         give_back_memory()
         record = asdict(ended) | {"point": point, "worker": platform.node()}

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 SLOT, HOME, BEAT = "slot", "home", "beat"  # attributes of a trial
+DIED, STOPPED = "died", "stopped"  # why an attempt is lost
+MOST_DEATHS: Final = 3  # of workers at one slot: then it is the trial that kills them
 BEAT_EVERY: Final = 5.0  # seconds
 GIVEN_UP_AFTER: Final = 60.0  # seconds without a beat
 
@@ -50,15 +52,30 @@ class Slots:
         self._seen: dict[int, tuple[Any, float]] = {}  # by number: the last beat, and since when
 
     def fill(self) -> None:
-        """Let an attempt wait wherever a slot has none; what a lost one was to try is tried again."""
+        """Let an attempt wait wherever a slot has none; what a lost one was to try is tried again, unless too
+        many workers have died of it."""
         trials = self._study.get_trials(deepcopy=False)
         taken = attempts(trials)
-        lost = {trial.user_attrs[SLOT]: trial for trial in trials if LOST in trial.user_attrs}
+        lost: dict[int, list[FrozenTrial]] = {}
+        for trial in trials:
+            if LOST in trial.user_attrs and SLOT in trial.user_attrs:
+                lost.setdefault(trial.user_attrs[SLOT], []).append(trial)
         for slot, point in enumerate(self._points):
             if slot not in taken:
-                before = lost.get(slot)
-                again = point if before is None else before.params or point
-                self._study.enqueue_trial(dict(again), user_attrs={SLOT: slot})
+                before = lost.get(slot, [])
+                again = dict((before[-1].params if before else None) or point)
+                if sum(one.user_attrs[LOST] == DIED for one in before) >= MOST_DEATHS:
+                    self._give_up(slot, again)
+                else:
+                    self._study.enqueue_trial(again, user_attrs={SLOT: slot})
+
+    def _give_up(self, slot: int, point: Mapping[str, Any]) -> None:
+        """End a slot by an attempt that failed."""
+        from optuna.trial import TrialState, create_trial
+
+        why = f"{MOST_DEATHS} processes died in it, perhaps for want of memory"
+        ended = {"state": "failed", "reason": why, "point": dict(point)}
+        self._study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={SLOT: slot, "ended": ended}))
 
     def take(self) -> "optuna.Trial | None":
         """The next trial to run, or None where none waits."""
@@ -95,13 +112,13 @@ class Slots:
             if home == self._home or now - since > GIVEN_UP_AFTER:
                 self.lose(trial)
 
-    def lose(self, trial: "FrozenTrial | optuna.Trial") -> None:
+    def lose(self, trial: "FrozenTrial | optuna.Trial", why: str = DIED) -> None:
         """Give an attempt up; its slot is to be filled again."""
         from optuna.trial import TrialState
 
         trial_id = trial._trial_id
         try:
-            self._study._storage.set_trial_user_attr(trial_id, LOST, True)
+            self._study._storage.set_trial_user_attr(trial_id, LOST, why)
             self._study.tell(trial.number, state=TrialState.FAIL)
         except (ValueError, RuntimeError):  # it has ended meanwhile
             return

@@ -1,23 +1,18 @@
-"""The study of a search, which its processes share: a journal file on one machine, an SQL database across
-machines. The only file beside slots.py that knows optuna.
+"""The study of a search, which its processes share; storages.py says where it lies.
 
 What the study is about (space, settings, data, model) stands in it, and must be the same for all who join.
 """
 
-import os
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import numpy as np
-from filelock import FileLock
 
-from whet.errors import ConfigError, RunError
+from whet.errors import RunError
 from whet.search_space import Choice, Space
 from whet.training.rungs import FACTOR
+from whet.training.storages import answering, is_there, need_optuna, open_storage, without_password
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -32,52 +27,50 @@ _FEWEST_TO_TELL = 4  # trials, for importances
 _SHOWN = 200  # letters of a value in a message
 
 
-def need_optuna() -> Any:
-    """optuna, quiet. Raises ConfigError where it is not installed."""
-    try:
-        import optuna
-    except ImportError:
-        raise ConfigError(
-            "whet search needs optuna, which is not installed. Install it: pip install 'whet[search]'"
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna
+def check_free(storage: str, name: str, about: Mapping[str, Any]) -> None:
+    """Raises RunError where the storage cannot be used, or has a study of that name, and says how that one
+    differs."""
+    optuna = need_optuna()
+    opened = open_storage(storage)
+    with answering(storage):
+        if name in optuna.get_all_study_names(opened):
+            raise _taken(storage, optuna.load_study(study_name=name, storage=opened), about)
 
 
 def create_study(storage: str, name: str, about: Mapping[str, Any], first_rung: int | None) -> "Study":
-    """A new study. Raises RunError where the storage has one of that name, and says how that one differs,
-    or where the storage cannot be used."""
+    """A new study. Raises RunError, as `check_free`."""
     optuna = need_optuna()
-    with _told(storage):
-        opened = _storage(storage)
+    opened = open_storage(storage)
+    with answering(storage):
         try:
             study: Study = optuna.create_study(
-                storage=opened,
-                pruner=_pruner(first_rung),
-                study_name=name,
-                direction="maximize",
+                storage=opened, pruner=_pruner(first_rung), study_name=name, direction="maximize"
             )
         except optuna.exceptions.DuplicatedStudyError:
             there = optuna.load_study(study_name=name, storage=opened)
-            differing = differences(_about(there), about)
-            what = (
-                "with another search:\n  " + "\n  ".join(differing) + "\nName another --study"
-                if differing
-                else "of this search. Go on with it (--resume and its --out), help it (--join), or name "
-                "another --study"
-            )
-            raise RunError(f"{without_password(storage)} has a study '{name}' already, {what}.") from None
+            raise _taken(storage, there, about) from None
         study.set_user_attr(ABOUT, {"format": _FORMAT, **about})
         return study
+
+
+def _taken(storage: str, there: "Study", about: Mapping[str, Any]) -> RunError:
+    differing = differences(_about(there), about)
+    what = (
+        "with another search:\n  " + "\n  ".join(differing) + "\nName another --study"
+        if differing
+        else "of this search. Go on with it (--resume and its --out), help it (--join), or name another "
+        "--study"
+    )
+    return RunError(f"{without_password(storage)} has a study '{there.study_name}' already, {what}.")
 
 
 def load_study(storage: str, name: str) -> "Study":
     """A study that is there. Raises RunError where it is not."""
     optuna = need_optuna()
-    with _told(storage):
-        if "://" not in storage and not Path(storage).is_file():
-            raise RunError(f"There is no storage {storage}. Name the file, or the URL, that the search made.")
-        opened = _storage(storage)
+    if not is_there(storage):
+        raise RunError(f"There is no storage {storage}. Name the file, or the URL, that the search made.")
+    opened = open_storage(storage)
+    with answering(storage):
         names = optuna.get_all_study_names(opened)
         if name not in names:
             there = f"; there are: {', '.join(names)}" if names else ", and none at all"
@@ -213,94 +206,6 @@ class _WithoutVoid:
 def _about(study: "Study") -> dict[str, Any]:
     found = study.user_attrs.get(ABOUT, {})
     return dict(found) if isinstance(found, Mapping) else {}
-
-
-def _storage(storage: str) -> Any:
-    optuna = need_optuna()
-    if storage.startswith("sqlite"):  # it locks no rows: two workers get the same trial (measured)
-        raise RunError(
-            f"--storage {storage}: SQLite cannot be shared by several workers. Name a file, without "
-            "sqlite://, for one machine, or a database such as PostgreSQL."
-        )
-    if "://" in storage:
-        return optuna.storages.RDBStorage(storage)
-    path = Path(storage).expanduser()
-    if not path.parent.is_dir():
-        raise RunError(f"--storage {storage}: there is no folder {path.parent}. Make it, or name another.")
-    if path.is_dir():
-        raise RunError(f"--storage {storage} is a folder. Name a file in it, or a URL.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        backend = optuna.storages.journal.JournalFileBackend(str(path), lock_obj=_JournalLock(path))
-        return optuna.storages.JournalStorage(backend)
-
-
-@final
-class _JournalLock:
-    """Held while the journal is written; the system lets go of it for a process that dies. A line that such
-    a process has left half written is cut off."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, FileLock(f"{path}.lock")
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        if self._path.exists():
-            with self._path.open("rb+") as file:
-                end = file.seek(0, os.SEEK_END)
-                while end > 0:
-                    file.seek(end - 1)
-                    if file.read(1) == b"\n":
-                        break
-                    end -= 1
-                if end < file.seek(0, os.SEEK_END):
-                    file.truncate(end)
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
-
-    def __enter__(self) -> "_JournalLock":
-        self.acquire()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-
-@contextmanager
-def _told(storage: str) -> Iterator[None]:
-    """What is wrong with a storage, in a line that names it."""
-    optuna = need_optuna()
-    import sqlalchemy
-
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise RunError(
-            f"--storage {without_password(storage)} needs the driver {error.name}, which is not installed: "
-            f"pip install {'psycopg2-binary' if error.name == 'psycopg2' else error.name}"
-        ) from None
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
-        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        first = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()[0]
-        raise RunError(
-            f"--storage {without_password(storage)} cannot be used: {first}. Start the database, or name "
-            "another: a file, or a URL such as postgresql://user@host/database."
-        ) from None
-    except OSError as error:
-        raise RunError(f"--storage {storage} cannot be used: {error}. Name another.") from None
-
-
-def without_password(storage: str) -> str:
-    """A storage as it may be shown and written down."""
-    scheme, sign, rest = storage.partition("://")
-    if not sign or "@" not in rest:
-        return storage
-    user, _, place = rest.rpartition("@")
-    return f"{scheme}://{user.partition(':')[0]}@{place}"
 
 
 def _short(value: Any) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, final
 
+import torch
+
 from whet.config import TrainConfig
 from whet.errors import WhetError
 from whet.features import Compute
@@ -26,6 +28,10 @@ class OutOfTime(Exception):
 
 class _Halved(Exception):
     """Others stand better on this rung."""
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 @final
@@ -77,6 +83,10 @@ class Trial:
             return self._ended("stopped", began, str(collapsed))
         except WhetError as error:
             return self._ended("failed", began, str(error))
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            return self._ended("failed", began, "the memory does not suffice for it")
 
     def _fit(
         self,

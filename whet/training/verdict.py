@@ -14,6 +14,7 @@ from whet.tasks.classification import Classification
 
 EQUAL: Final = 0.01  # a difference that is surely smaller is none: a point of accuracy
 _ITSELF: Final = "the default itself"  # where there is nothing to test
+_ALONE: Final = "the default alone"  # where nothing else was trained
 _GROUPS: Final = 40  # of rows, each left out in turn; those that were drawn together are in one
 
 
@@ -35,7 +36,7 @@ class Verdict:
     metric: str
     default: float  # mean over seeds
     winner: float
-    difference: float
+    difference: float  # how much better the winner is: of a loss how much less
     interval: tuple[float, float]  # 95%, of the difference
     p: float
     test: str
@@ -45,6 +46,11 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """For people."""
+        if self.test == _ALONE:
+            return (
+                f"Cannot tell: no trial beside the default was trained to its end. The default's "
+                f"{NAMES.get(self.metric, self.metric)} is {self.default:.4f} on {self.n_rows:,} rows."
+            )
         if self.test == _ITSELF:
             return (
                 f"Equal: of all that was trained again the default itself is the best on dev; its "
@@ -76,10 +82,11 @@ class Verdict:
         }
 
 
-def the_same(metric: str, value: float, n_rows: int, n_seeds: int) -> Verdict:
-    """Where the default itself has won."""
-    seeds = n_seeds, n_seeds
-    return Verdict("equal", metric, value, value, 0.0, (0.0, 0.0), 1.0, _ITSELF, n_rows, seeds)
+def the_same(metric: str, value: float, n_rows: int, n_seeds: int, alone: bool = False) -> Verdict:
+    """Where the default itself has won, or is all that was trained; value as `scored` gives it."""
+    seeds, told = (n_seeds, n_seeds), -value if metric == "loss" else value
+    word, test = ("cannot tell", _ALONE) if alone else ("equal", _ITSELF)
+    return Verdict(word, metric, told, told, 0.0, (0.0, 0.0), 1.0, test, n_rows, seeds)
 
 
 def scored(task: Task, logits: np.ndarray, targets: np.ndarray, by: str) -> float:
@@ -127,14 +134,14 @@ def _verdict(
     n_rows: int,
     seeds: tuple[int, int],
 ) -> Verdict:
-    difference = winner - default
+    difference, sign = winner - default, -1 if by == "loss" else 1
     if p < LEVEL and difference != 0:
         word = "better" if difference > 0 else "worse"
     elif by != "loss" and max(map(abs, interval)) <= EQUAL:
         word = "equal"
     else:
         word = "cannot tell"
-    return Verdict(word, by, default, winner, difference, interval, p, test, n_rows, seeds)
+    return Verdict(word, by, sign * default, sign * winner, difference, interval, p, test, n_rows, seeds)
 
 
 def _answers(side: Said) -> Any:
