@@ -11,7 +11,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whet.entities import Tags, repaired, spans_of, strict_spans
+from tests.test_entities import strict_spans
+from whet.entities import Tags, repaired, spans_of
 from whet.entity_scores import EntityCounts, count_entities, entity_intervals, entity_metrics, share_interval
 
 seqeval = pytest.importorskip("seqeval.metrics.v1", reason="seqeval (extra dev) is not here")

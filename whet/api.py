@@ -12,7 +12,7 @@ from whet.artifact import load_model
 from whet.checkpoints.loading import encoder_from, open_checkpoint
 from whet.checkpoints.locate import locate
 from whet.comparison import Comparison, compare_answers
-from whet.config import Cut, make_config
+from whet.config import Cut, TrainConfig, check_values, make_config
 from whet.contenders import contenders, read_answers
 from whet.data.corpus import TASK as MASKED_LM
 from whet.data.findings import Report
@@ -131,7 +131,7 @@ def train(
         raise UsageError(f"task={task}: that is not learnt from labelled rows. Use whet pretrain.")
     request = Request(
         named=Named(data, dev, test, task, text, pair, one_or_several(label), group),
-        config=make_config(with_recipe(recipe, settings)),
+        config=_config(with_recipe(recipe, settings), settings, resume),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
         out=None if out is None else os.fspath(out),
         overwrite=overwrite,
@@ -144,7 +144,7 @@ def train(
     named: dict[str, Any] = {"task": task, "text": text, "pair": pair, "group": group}
     named |= {
         "label": one_or_several(label),
-        "model": model,
+        "model": None if model is None else os.fspath(model),
         "seeds": seeds,
         "folds": folds,
         "recipe": recipe,
@@ -183,15 +183,24 @@ def pretrain(
         refuse_idle(settings)
     request = Request(
         named=Named(_corpus(texts), dev, None, MASKED_LM, text, pair),
-        config=make_config(with_defaults(settings)),
+        config=_config(with_defaults(settings), settings, resume),
         model=_DEFAULT_MODEL if model is None else os.fspath(model),
         out=None if out is None else os.fspath(out),
         overwrite=overwrite,
         began=time.monotonic() if began is None else began,
         command="pretrain",
     )
-    named = {"task": MASKED_LM, "text": text, "pair": pair, "model": model}
+    named = {"task": MASKED_LM, "text": text, "pair": pair, "model": None if model is None else request.model}
     return _trained(request, resume, settings, named, quiet, listeners)
+
+
+def _config(whole: Mapping[str, Any], given: Mapping[str, Any], resume: bool) -> TrainConfig:
+    """Of a run that is begun; one that is gone on with has its own, which what is given is compared with.
+    Raises ConfigError."""
+    if not resume:
+        return make_config(whole)
+    check_values(given)
+    return TrainConfig()
 
 
 def _trained(

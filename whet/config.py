@@ -344,6 +344,21 @@ def make_config(values: Mapping[str, Any]) -> TrainConfig:
     return config
 
 
+def check_values(values: Mapping[str, Any]) -> None:
+    """Raises ConfigError for settings that are none and for values out of their range, each by itself: some
+    of those that another configuration is compared by."""
+    resting = TrainConfig()
+    problems = [f"there is no setting '{key}'.{meant(key)}" for key in values if key not in SETTINGS]
+    for key in values.keys() & SETTINGS:
+        try:
+            if values[key] != getattr(resting, key):
+                KINDS[key].checked(values[key])
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
 def _word(value: float | None) -> str:
     return "none" if value is None else f"{value:g}"
 

@@ -157,15 +157,6 @@ def spans_of(tags: Tags) -> Spans:
     return Spans(types, kinds[first], sentences, first - starts, last + 1 - starts, len(tags.boundaries) - 1)
 
 
-def strict_spans(tags: Tags) -> Spans:
-    """The entities of IOB2 tags that nobody repaired, without those that begin with an I.
-
-    It is how seqeval reads with mode="strict" and scheme=IOB2."""
-    found = spans_of(tags)
-    opens = np.array([name[:1] == "B" for name in tags.names], np.bool_)
-    return found.chosen(opens[tags.ids[tags.boundaries[found.sentences] + found.firsts]])
-
-
 def _letters(scheme: str) -> str:
     return "".join(letter for letter in "BIELSU" if letter in SCHEMES[scheme] or letter == "B")
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+_OURS = ".whet"  # ends the names of what is being written
+
 
 def moment(name: str) -> None:
     """A moment of saving has come, such as "fsync model.safetensors"."""
@@ -21,7 +23,7 @@ def moment(name: str) -> None:
 @contextmanager
 def file_beside(path: Path, newline: str = "\n") -> Iterator[IO[str]]:
     """A text file that takes the place of `path` when the block ends well, and vanishes when not."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_OURS)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline=newline) as file:
             yield file
@@ -52,8 +54,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 @contextmanager
 def folder_beside(folder: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `folder` when the block ends well and vanishes when not."""
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    old = beside.with_name(beside.name + ".old")
+    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_OURS))
+    old = beside.with_name(f"{beside.name.removesuffix(_OURS)}.old{_OURS}")
     try:
         beside.chmod(0o755)
         yield beside
@@ -74,7 +76,7 @@ def folder_beside(folder: Path) -> Iterator[Path]:
 
 def point(link: Path, target: str) -> None:
     """Let the symbolic link `link` lead to `target`, relative to its folder; at no moment is there none."""
-    beside = link.with_name(f".{link.name}.new")
+    beside = link.with_name(f".{link.name}.new{_OURS}")
     beside.unlink(missing_ok=True)
     beside.symlink_to(target)
     moment(f"flip {link.name}")
@@ -106,8 +108,8 @@ def sync(path: Path) -> None:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """What a process that died while writing has left in a folder: hidden names ending in a random part."""
-    return [path for path in folder.iterdir() if path.name.startswith(".") and path.name.count(".") > 1]
+    """What a process that died while writing has left in a folder: hidden names with an ending of ours."""
+    return [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(_OURS)]
 
 
 def checksum(path: Path) -> str:

@@ -49,6 +49,16 @@ def parse_groups(text: str | None) -> tuple[GroupRule, ...]:
     return tuple(found)
 
 
+def slower(text: str | None, share: float) -> str | None:
+    """The same rules with all rates times `share`."""
+    found = []
+    for rule in parse_groups(text):
+        rate = None if rule.rate is None else f"rate={rule.rate * share!r}"
+        decay = None if rule.decay is None else f"decay={rule.decay!r}"
+        found.append(f"{rule.pattern}:{','.join(one for one in (rate, decay) if one is not None)}")
+    return ";".join(found) if found else None
+
+
 def _number(text: str) -> float | None:
     """From 0 to 1, else None."""
     try:

@@ -27,7 +27,6 @@ N_RESAMPLES: Final = 2000
 N_SHUFFLES: Final = 9999
 FEWER_SHUFFLES: Final = 999  # with more than MANY_CELLS different (true, first, second)
 MANY_CELLS: Final = 20_000
-MOST_ROWS: Final = 1e8  # beyond it, "about how many rows" is not worth saying
 _CELLS_AT_ONCE = 4_000_000
 _Z = float(scipy.stats.norm.ppf(1 - LEVEL / 2))
 
@@ -69,14 +68,6 @@ def mcnemar_rows(share_first: float, share_second: float, level: float = LEVEL) 
         return math.inf
     z, z_power = (float(scipy.stats.norm.ppf(q)) for q in (1 - level / 2, POWER))
     return (z * math.sqrt(total) + z_power * math.sqrt(total - difference**2)) ** 2 / difference**2
-
-
-def mcnemar_power(share_first: float, share_second: float, n: int, level: float = LEVEL) -> float:
-    """Chance that McNemar's test finds the difference on n texts: `mcnemar_rows` the other way round."""
-    total, difference = share_first + share_second, abs(share_second - share_first)
-    z = float(scipy.stats.norm.ppf(1 - level / 2))
-    found = (difference * math.sqrt(n) - z * math.sqrt(total)) / math.sqrt(total - difference**2)
-    return float(scipy.stats.norm.cdf(found))
 
 
 def paired_test(

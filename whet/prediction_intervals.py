@@ -12,11 +12,9 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike
 
-from whet.intervals import LEVEL, Interval, wilson
-from whet.metrics import Floats
+from whet.intervals import wilson
 from whet.regression_metrics import checked
 
 PREDICTION_LEVEL = 0.9
@@ -32,12 +30,6 @@ def conformal_half_width(
     ours, theirs = checked(predicted, true)
     rank = _rank(len(ours), level)
     return None if rank > len(ours) else float(np.sort(np.abs(ours - theirs))[rank - 1])
-
-
-def prediction_ends(predicted: ArrayLike, half_width: float) -> Floats:
-    """Low and high ends: (n,) -> (n, 2), in the unit of both."""
-    middle = np.asarray(predicted, np.float64)
-    return np.stack([middle - half_width, middle + half_width], axis=-1)
 
 
 def measured_coverage(
@@ -56,19 +48,6 @@ def measured_coverage(
         "coverage": covered / len(ours),
         "interval": wilson(covered, len(ours)),
     }
-
-
-def expected_coverage(n_held_out: int, level: float = PREDICTION_LEVEL) -> Interval | None:
-    """Where the coverage of one half width from n_held_out rows lies with 95% chance; None without one.
-
-    Over draws of the held-out rows it follows a beta distribution with parameters rank and n + 1 - rank, if
-    errors have no ties (Vovk, "Conditional validity of inductive conformal predictors", ACML 2012). The level
-    is kept on average; for one model from few rows it may be missed by this much."""
-    rank = _rank(n_held_out, level)
-    if rank > n_held_out:
-        return None
-    beta = scipy.stats.beta(rank, n_held_out + 1 - rank)
-    return [float(beta.ppf((1 - LEVEL) / 2)), float(beta.ppf((1 + LEVEL) / 2))]
 
 
 def _rank(n: int, level: float) -> int:

@@ -21,6 +21,10 @@ _WINDOW = 4096  # rows sorted by length among themselves; memory does not grow w
 _TOKENS = 4096  # tokens a pack
 
 
+class NonFinite(CheckpointError):
+    """The model computes numbers that are no answers."""
+
+
 @final
 @dataclass(frozen=True)
 class Predictor:
@@ -89,7 +93,7 @@ class Predictor:
         features: Features | None = None,
     ) -> None:
         """Hand `put` the texts (n,) of each pack, the pack, and what `compute` gives for them, in float64.
-        Raises CheckpointError where that is not finite."""
+        Raises NonFinite where that is not finite."""
         device = next(self.model.parameters()).device
         was_training = self.model.training
         self.model.eval()
@@ -99,7 +103,7 @@ class Predictor:
                 batch = batch if features is None else features.on(batch, texts)
                 rows = compute(texts, batch).double().cpu().numpy()
                 if not np.isfinite(rows).all():
-                    raise CheckpointError(
+                    raise NonFinite(
                         "The model computes numbers that are not finite, so it has no answers: its weights "
                         f"are too large, or {self.precision} is too narrow. Use --precision float32, or "
                         "train again with a lower rate (--lr)."

@@ -324,3 +324,102 @@ def test_data_in_memory_is_passed_again(encoder: Path) -> None:
     whole = whet.train((texts, labels), out="whole", **settings)
     weights = [run.folder / "model" / "model.safetensors" for run in (resumed, whole)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+@pytest.mark.parametrize("options", [(), ("--recipe", "lora")])
+def test_a_run_that_is_stopped_while_it_is_scored_goes_on(whet, train, reviews, monkeypatch, options) -> None:
+    """The kept epoch stands in the model by then, with LoRA merged: no step's weights can be saved any more.
+    Found in a review: such a run with LoRA could never be gone on with."""
+    from whet.training import finish
+
+    train(reviews, *options, out="whole").ok()
+
+    def stop(*given: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finish, "score_and_save", stop)
+        assert train(reviews, *options).status == 130
+    assert "whet train" in whet("train", "--resume", "--out", "run").ok().err + "whet train"
+    weights = [Path(run, "model", "model.safetensors").read_bytes() for run in ("run", "whole")]
+    assert weights[0] == weights[1]
+    assert Path("run/metrics.jsonl").read_bytes() == Path("whole/metrics.jsonl").read_bytes()
+
+
+def test_a_run_that_collapsed_begins_once_more_and_keeps_nothing_of_the_first_attempt(
+    whet, train, reviews, monkeypatch
+) -> None:
+    """Half the rates, those of `groups` too; and where the second attempt meets a loss that is not finite, no
+    checkpoint of the first one is left to go on from."""
+    from whet.training import sitting
+    from whet.training.doctor import Collapsed
+
+    real, attempts = sitting.fit, []
+
+    def failing(state: Any, *given: Any) -> None:
+        attempts.append([group["peak"] for group in state.optimizer.param_groups])
+        if len(attempts) == 1:
+            real(state, *given)
+            raise Collapsed("all texts get one label")
+        raise sitting.NonFiniteLoss(1, [0])
+
+    rates = ("--lr", "1e-3", "--set", "head_first=0", "--set", "groups=encoder.layers.0.*:rate=2e-3")
+    with monkeypatch.context() as patch:
+        patch.setattr(sitting, "fit", failing)
+        train(reviews, *rates).refused("Step 1: the loss is not finite", "now 0.0005")
+    first, second = attempts
+    assert second == pytest.approx([rate / 2 for rate in first])
+    assert {2e-3, 1e-3} <= {round(rate, 6) for rate in first}
+    assert Path("run/metrics.collapsed.jsonl").exists()
+    assert not list(Path("run/checkpoints").glob("step-*"))
+    outcome = whet("train", "--resume", "--out", "run").ok()
+    assert "no checkpoint yet, so the run begins anew" in outcome.err
+    manifest = json.loads(Path("run/run.json").read_text())
+    assert manifest["restart"]["learning_rate"] == 5e-4
+    assert manifest["restart"]["groups"] == "encoder.layers.0.*:rate=0.001"
+
+
+def test_what_a_user_may_repeat_when_going_on(whet, reviews, encoder, monkeypatch) -> None:
+    """The same as the command had, wherever one by itself makes no configuration; paths too."""
+    import whet as library
+    from whet.training import finish
+
+    given: dict[str, Any] = {"model": Path(encoder), "threshold": "precision", "min_precision": 0.9}
+
+    def stop(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finish, "score_and_save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            library.train(reviews, out="run", epochs=1, quiet=True, **given)
+    del given["threshold"]
+    with pytest.raises(library.WhetError, match=r"min_precision: the run has 0\.9, now 0\.8"):
+        library.train(out="run", resume=True, quiet=True, **(given | {"min_precision": 0.8}))
+    with pytest.raises(library.WhetError, match="min_precision=7"):
+        library.train(out="run", resume=True, quiet=True, min_precision=7)
+    manifest = json.loads(Path("run/run.json").read_text())
+    Path("run/run.json").write_text(json.dumps(manifest | {"precision": "float16"}))
+    said = whet("train", "--resume", "--out", "run", "--set", "min_precision=0.9").ok().err
+    assert "It is computed otherwise now (precision float16 -> " in said
+
+
+def test_a_run_of_another_whet_is_one_message(whet, train, reviews) -> None:
+    train(reviews).ok()
+    manifest = json.loads(Path("run/run.json").read_text())
+    manifest["status"] = "stopped"
+    manifest["config"]["warp"] = 9
+    Path("run/run.json").write_text(json.dumps(manifest))
+    whet("train", "--resume", "--out", "run").refused("begun by another whet", "warp")
+
+
+def test_a_listener_that_fails_is_no_full_disk(reviews, encoder) -> None:
+    import whet as library
+    from whet.training.events import StepDone
+
+    def phone_home(event: Any) -> None:
+        if isinstance(event, StepDone):
+            raise ConnectionError("no route")
+
+    with pytest.raises(library.WhetError, match=r"A listener of run failed: ConnectionError\('no route'\)"):
+        library.train(reviews, model=encoder, out="run", epochs=1, quiet=True, listeners=[phone_home])

@@ -318,14 +318,14 @@ def test_a_search_goes_on_to_the_same_points(search, whet, rows, monkeypatch, on
     real = search_trials.Trial.run
 
     def dying(self: Any, *given: Any) -> Any:
-        if self._metrics._path.parent.name == "002":
+        if self._metrics._lines.path.parent.name == "002":
             raise KeyboardInterrupt
         return real(self, *given)
 
     with monkeypatch.context() as patch:
         patch.setattr(search_trials.Trial, "run", dying)
         if how == "killed":
-            patch.setattr(search_trials.Slots, "lose", lambda self, trial: None)
+            patch.setattr(search_trials.Slots, "lose", lambda *given: None)
         stopped = search()
     assert stopped.status == 130
     assert "whet search --out found --resume" in stopped.err
@@ -370,7 +370,43 @@ def test_what_is_resumed_must_be_the_same(search, rows, whet, encoder, once):
     whet("search", "--resume", "--out", "found", "--set", "epochs=2").refused(
         "epochs: the search has 1, now 2"
     )
+    whet("search", "--resume", "--out", "found", "--time-limit", "1h").refused(
+        "time_limit: the search has None, now 3600.0"
+    )
+    whet("search", "--resume", "--out", "found", "--trials", "2", "--threads", "2", *SPACE).ok()
     whet("train", "--resume", "--out", "found").refused("is a search", "whet search --resume")
+
+
+def test_a_small_space_is_gone_on_with_as_it_was_asked_for(search, whet, encoder, rows, once):
+    """Two values beside the default are three trials, though five were asked for."""
+    given = ("--model", encoder, *QUICK, "--trials", "5", "--space", "batch_size=4|8", "--label", "label")
+    whet("search", rows, *given, "--out", "found").ok()
+    assert len(found_in("found")["search"]["trials"]) == 3
+    assert "nothing is left" in whet("search", rows, *given, "--out", "found", "--resume").ok().err
+
+
+def test_what_stands_there_is_overwritten_only_where_the_study_can_be_made(search, once):
+    storage = ("--trials", "2", "--storage", "shared.journal")
+    search(*storage).ok()
+    before = Path("found/run.json").read_bytes()
+    search(*storage, "--overwrite").refused("shared.journal has a study 'found' already, of this search")
+    assert Path("found/run.json").read_bytes() == before
+    assert Path("found/model").is_dir()
+
+
+def test_a_helper_that_is_begun_first_waits_and_one_that_died_goes_on(
+    search, whet, rows, monkeypatch, once, encoder
+):
+    import whet.training.search as module
+
+    monkeypatch.setattr(module, "_JOIN_WAIT", 0.1)
+    whet("search", "--join", "--out", "found").refused("there is no search in found", status=2)
+    shared = ("--trials", "2", "--storage", "s.journal", "--study", "s")
+    search(*shared).ok()
+    again = ("search", rows, "--model", encoder, "--join", *shared[2:], "--out", "helper")
+    for _ in range(2):
+        assert "Helped with 0 trials" in whet(*again).ok().out
+    assert found_in("helper")["status"] == "finished"
 
 
 @pytest.mark.slow
@@ -378,12 +414,7 @@ def test_helpers_on_one_machine_share_the_trials(rows, encoder, whet):
     """A leader and a helper that names the leader's folder and nothing else."""
     options = (rows, "--model", encoder, *QUICK, *SPACE, "--trials", "8", "--set", "epochs=6")
     leader = house.spawn("search", *options, "--out", "found")
-    limit = time.monotonic() + 60
-    while lines_of("found/trials/000/metrics.jsonl") < 1:
-        assert leader.poll() is None, leader.stderr.read().decode()
-        assert time.monotonic() < limit
-        time.sleep(0.05)
-    helper = house.spawn("search", "--join", "--out", "found")
+    helper = house.spawn("search", "--join", "--out", "found")  # at the same moment, as the guide does
     out, error = helper.communicate(timeout=120)
     assert helper.returncode == 0, error.decode()
     assert b"Helped with" in out
@@ -403,7 +434,8 @@ def test_bad_requests(search, whet, rows, encoder, tmp_path, once):
     search("--set", "dev_fraction=0").refused("a search chooses by dev rows")
     search("--join", "--resume").refused("Choose one of the three", status=2)
     whet("search").refused("Name the data", status=2)
-    whet("search", rows, "--join").refused("--join helps a search", status=2)
+    whet("search", rows, "--join").refused("--join: name the run folder of a search", status=2)
+    search("--space", "mask_rate=0.1..0.2").refused("is of whet pretrain")
     whet("search", rows, "--join", "--storage", "gone", "--study", "s").refused("There is no storage gone")
     whet("search", "--resume", "--out", "gone").refused("there is no run gone")
     assert not Path("found").exists()

@@ -216,3 +216,16 @@ def test_a_run_half_done_names_the_seeds_that_are_finished(train, reviews, whet)
     shutil.rmtree("run/seeds/7/model")
     message = whet("predict", "run", reviews).refused("did not finish", "--resume --out run")
     assert "run/seeds/5, run/seeds/6." in message
+
+
+def test_a_figure_that_is_not_defined_is_a_dash(whet, train, reviews):
+    """A correlation over one row. Found in a review: it was a traceback, with one run and with several."""
+    numbers = house.write_csv(
+        Path("numbers.csv"),
+        {"text": [f"a text {i}" for i in range(12)], "score": [0.5 * i + 0.25 for i in range(12)]},
+    )
+    test = house.write_csv(Path("one.csv"), {"text": ["a text"], "score": [1.25]})
+    outcome = train(numbers, "--label", "score").ok()
+    assert "Pearson -" in outcome.err
+    outcome = train(numbers, "--label", "score", "--seeds", "2", "--test", test, out="two").ok()
+    assert "mean" in outcome.out

@@ -266,7 +266,7 @@ def test_a_step_is_the_same_however_it_is_cut(model: Any) -> None:
 
 def test_every_word_is_trained_through_the_decoder(model: Any) -> None:
     """So the table is no table of used rows: `whet.training.used_rows`."""
-    from whet.training.optimizer import warmup_then_linear
+    from tests.training.test_timing import warmup_then_linear
     from whet.training.state import TrainingState
 
     start, store = model

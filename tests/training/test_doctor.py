@@ -1,5 +1,6 @@
 """The doctor names planted failures and is silent about a sound run."""
 
+import json
 import math
 from typing import Any
 
@@ -91,6 +92,31 @@ def test_collapse_asks_for_one_restart() -> None:
     second = begin(doctor(may_restart=False))
     steps(second, THRASHED)
     assert look(second, 100, CHANCE, ONE_LABEL) == ["collapse"]
+
+
+@pytest.mark.parametrize("at", [10, 60, 90, 100])
+def test_a_sitting_that_goes_on_finds_what_the_one_before_saw(at: int) -> None:
+    """A collapse is seen from losses of long ago. Proof that it can fail: a new doctor sees none."""
+    first = begin(doctor())
+    steps(first, THRASHED[:at])
+    second = begin(doctor())
+    second.see(json.loads(json.dumps(first.to_json(), allow_nan=False)))
+    steps(second, THRASHED[at:], at + 1)
+    with pytest.raises(Collapsed):
+        look(second, 100, CHANCE, ONE_LABEL)
+    unaware = begin(doctor())
+    steps(unaware, THRASHED[at:], at + 1)
+    if at >= 60:
+        look(unaware, 100, CHANCE, ONE_LABEL)  # and nothing is raised
+
+
+def test_a_sign_is_given_once_over_all_sittings() -> None:
+    first = begin(doctor())
+    rising = np.linspace(CHANCE, 4 * CHANCE, 60)
+    assert steps(first, rising) == ["rate too high", "divergence"]
+    second = begin(doctor())
+    second.see(first.to_json())
+    assert steps(second, [4.5 * CHANCE] * 20, 61) == []
 
 
 def test_a_gradient_that_fades_is_a_collapse() -> None:

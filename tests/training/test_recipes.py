@@ -139,7 +139,7 @@ def test_gone_on_with_it_ends_with_the_same_bits(
         for stop_at in sorted({2, whole.n_pauses // 3, whole.n_pauses // 2 + 1, whole.n_pauses - 2}):
             (tmp_path / str(stop_at)).mkdir()
             place = Checkpoints(tmp_path / str(stop_at), tmp_path / "metrics.jsonl")
-            place.save(Attempt(folder, PIECES[name]).run(stop_at).state, 0)
+            place.save(Attempt(folder, PIECES[name]).run(stop_at).state, 0, {})
             second = Attempt(folder, PIECES[name])
             checkpoint = place.newest(0, pytest.fail)
             assert checkpoint is not None

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from tests.training.test_timing import warmup_then_linear
 from whet.files import checksums, write_json
-from whet.training.optimizer import warmup_then_linear
 from whet.training.resume import Checkpoints
 from whet.training.state import Progress
 
@@ -12,7 +12,7 @@ def write(folder: Path, restarts: int) -> Path:
     folder.mkdir(parents=True)
     progress = Progress(warmup_then_linear(10, 0.1), step=7).to_json()
     (folder / "training.safetensors").write_bytes(b"weights")
-    content = {"format": 2, "restarts": restarts, "log_bytes": 3, "progress": progress}
+    content = {"format": 3, "restarts": restarts, "log_bytes": 3, "progress": progress, "beside": {}}
     write_json(folder / "training.json", content)
     write_json(folder / "checksums.json", checksums(folder))
     return folder

@@ -2,12 +2,21 @@
 
 import json
 import time
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
-from whet.training.optimizer import warmup_then_linear
+from whet.config import make_config
+from whet.training.optimizer import Schedule, make_schedule
 from whet.training.state import Progress
-from whet.training.timing import Costs, TimeLimit
+from whet.training.timing import Costs, TimeLimit, _more_tokens
+
+
+def warmup_then_linear(n_steps: int, warmup: float) -> Schedule:
+    """The default's, as transformers' get_linear_schedule_with_warmup."""
+    return make_schedule(n_steps, make_config({"warmup": warmup, "head_first": 0}))
 
 
 class Clock:
@@ -34,7 +43,7 @@ def run(
     began, per_epoch = clock.now, 100
     progress = Progress(warmup_then_linear(len(pace), 0.1))
     clock.now += 5.0  # reading
-    costs = Costs(guess, guess / 10, evaluation)
+    costs = Costs(guess, guess / 10, evaluation, ending=evaluation)
     time_limit = TimeLimit(limit, began, per_epoch, n_head_steps, costs)
     time_limit.fit(progress, costs, lambda n: warmup_then_linear(n, 0.1))
     time_limit.check(progress)
@@ -100,3 +109,36 @@ def test_steps_of_the_head_alone_cost_and_tell_little(clock: Clock, slower: floa
 
 def test_no_time_at_all_is_one_step(clock: Clock) -> None:
     assert run(clock, 1.0, [0.5] * 300).step == 1
+
+
+def test_what_is_scored_in_the_end_is_kept_free_for() -> None:
+    """Test rows go by the mean length of train's, windows and all; what a task probes comes on top."""
+    lengths = np.array([10, 30, 0, 0])  # two are not tokenised yet
+    prepared: Any = SimpleNamespace(
+        train=SimpleNamespace(store=Sized(lengths)),
+        dev=SimpleNamespace(store=None),
+        task=SimpleNamespace(n_probed_tokens=lambda store: 7),
+        data=SimpleNamespace(train=SimpleNamespace(rows=range(2)), test=SimpleNamespace(rows=range(5))),
+    )
+    assert _more_tokens(prepared) == 7 + 5 * 20 * 4 / 2
+    prepared.data.test = None
+    assert _more_tokens(prepared) == 7
+
+
+def test_a_look_at_many_test_rows_shortens_the_schedule(clock: Clock) -> None:
+    schedules = []
+    for ending in (4.0, 40.0):
+        progress = Progress(warmup_then_linear(300, 0.1))
+        costs = Costs(0.5, 0.05, 4.0, ending)
+        limit = TimeLimit(100.0, clock.now, 100, 0, costs)
+        limit.fit(progress, costs, lambda n: warmup_then_linear(n, 0.1))
+        schedules.append(progress.schedule.n_steps)
+    assert schedules[0] - schedules[1] == pytest.approx(36 / 0.5, abs=10)
+
+
+class Sized:
+    def __init__(self, lengths: np.ndarray) -> None:
+        self.lengths = lengths
+
+    def __len__(self) -> int:
+        return len(self.lengths)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.test_timing import warmup_then_linear
 from whet.checkpoints.families import family_named
 from whet.config import SETTINGS, TrainConfig, make_config
 from whet.config_text import parse_settings
@@ -14,9 +15,10 @@ from whet.encoder.network import EncoderSpec
 from whet.errors import ConfigError
 from whet.training.events import Evaluated, Note, StepDone, TrainingDone, TrainingStarted
 from whet.training.groups import grouped, places_of, with_rate
-from whet.training.listeners import LiveProgress, MetricsLog, PlainProgress, _Rate, clock
+from whet.training.listeners import LiveProgress, PlainProgress, _Rate, clock
+from whet.training.logs import MetricsLog
 from whet.training.loop import planned_epochs
-from whet.training.optimizer import make_schedule, warmup_then_linear
+from whet.training.optimizer import make_schedule
 
 SPEC = EncoderSpec(101, 31, 2, 22, 3, 2, 29, "gelu", 1e-12, 0.1, 0.02)
 METRICS = {"n": 7, "accuracy": 0.5, "macro_f1": 0.4, "mcc": 0.1, "nll": 0.7, "confusion": [[1]]}

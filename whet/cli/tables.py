@@ -152,12 +152,13 @@ def _seeds(seeds: Mapping[str, Any], split: str, task: type[Task]) -> Table:
     """A row a seed, then what they have in common."""
     table = plain_table(split, *(task.figures[key] for key in task.headlines))
     for name, run in seeds["runs"].items():
-        table.add_row(name, *(figure(run[split][key]) for key in task.headlines))
+        table.add_row(name, *(figure(run[split].get(key)) for key in task.headlines))
     for name in seeds["failed"]:
         table.add_row(name, *("failed" for _ in task.headlines))
     table.add_section()
     for statistic in ("mean", "sd", "median"):
-        figures = (seeds["summary"][split][key][statistic] for key in task.headlines)
+        summary = seeds["summary"][split]  # without a figure that is not defined in all runs
+        figures = (summary[key][statistic] if key in summary else None for key in task.headlines)
         table.add_row(statistic, *map(figure, figures))
     return table
 

@@ -287,6 +287,10 @@ class Task(ABC):
         `metrics` in an evaluation. Not computed while training."""
         return {}
 
+    def n_probed_tokens(self, store: Store) -> int:
+        """Tokens that `probed` reads."""
+        return 0
+
     @abstractmethod
     def to_json(self) -> Mapping[str, Any]:
         """What `whet.json` keeps of the task, `TASKS[name].from_json` reads back."""

@@ -240,6 +240,11 @@ class MaskedLM(Task):
         documents = np.repeat(targets, [len(rows) for rows in logits])
         return dict(masked_intervals(*self._of_tokens(logits), documents))
 
+    def n_probed_tokens(self, store: Store) -> int:
+        """Each of the tokens that are probed takes a window."""
+        mean = float(store.ensure().lengths.mean())
+        return round(mean * min(_MOST_PROBES, _n_fitting(mean)))
+
     def probed(
         self, store: Store, targets: np.ndarray, logits_of: Callable[[Store], np.ndarray]
     ) -> dict[str, Any]:
@@ -250,8 +255,7 @@ class MaskedLM(Task):
         plain = store.texts.sequences(np.arange(len(store)))
         assert plain.reads is not None
         n_open = np.array([int(one.sum()) for one in plain.reads])
-        n_fit = max(1, round(_PROBED_TOKENS / float(store.lengths.mean())))
-        n = min(_MOST_PROBES, n_fit, int(n_open.sum()))
+        n = min(_MOST_PROBES, _n_fitting(float(store.lengths.mean())), int(n_open.sum()))
         tokens = np.sort(np.random.default_rng(_ORDER).choice(int(n_open.sum()), n, replace=False))
         ends = np.cumsum(n_open)
         windows = np.searchsorted(ends, tokens, side="right")
@@ -281,3 +285,8 @@ class MaskedLM(Task):
         chances, floor = self.chances[0], self.chances[0].min()
         guessed = np.where(ids < len(chances), chances[np.minimum(ids, len(chances) - 1)], floor)
         return -rows[:, _CHANCE], rows[:, _RANK], -np.log(guessed)
+
+
+def _n_fitting(mean_length: float) -> int:
+    """Windows of so many tokens that may be read for the pseudo-perplexity."""
+    return max(1, round(_PROBED_TOKENS / mean_length))

@@ -7,7 +7,8 @@ the dry runs of docs/benchmarks.md stay silent, and planted failures are named
 """
 
 from collections import deque
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 import numpy as np
 
@@ -34,6 +35,11 @@ class Collapsed(TrainingError):
     loss has risen, or the gradient has faded."""
 
 
+def _finite(value: float) -> float | None:
+    """JSON has no infinity."""
+    return None if value == float("inf") else float(value)
+
+
 @final
 class Doctor:
     """Listens to one attempt at training."""
@@ -56,6 +62,31 @@ class Doctor:
         self._lowest = self._best_dev = float("inf")
         self._best_epoch = 0
         self._given: set[str] = set()
+
+    def to_json(self) -> dict[str, Any]:
+        """What it has seen, as plain values; `see` takes them back."""
+        return {
+            "losses": list(self._losses),
+            "norms": list(self._norms),
+            "highest": float(self._highest),
+            "strongest": float(self._strongest),
+            "lowest": _finite(self._lowest),
+            "best_dev": _finite(self._best_dev),
+            "best_epoch": self._best_epoch,
+            "shows_harm": bool(self._shows_harm),
+            "given": sorted(self._given),
+        }
+
+    def see(self, saved: Mapping[str, Any]) -> None:
+        """What an earlier sitting at this attempt saw."""
+        self._losses.extend(saved["losses"])
+        self._norms.extend(saved["norms"])
+        self._highest, self._strongest = saved["highest"], saved["strongest"]
+        self._lowest, self._best_dev = (
+            float("inf") if saved[name] is None else saved[name] for name in ("lowest", "best_dev")
+        )
+        self._best_epoch, self._shows_harm = saved["best_epoch"], saved["shows_harm"]
+        self._given = set(saved["given"])
 
     def __call__(self, event: Event) -> list[Warned]:
         """What an event shows. Raises Collapsed."""

@@ -70,14 +70,14 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     if request.folds is not None:
         plan_folds(request, prepared)  # raises what the run would
     model, new = prepared.start(config, lambda text: listen(Note(text)))
-    train, dev = prepared.train, prepared.dev
+    train = prepared.train
     loaded = time.monotonic() - request.began
     state = TrainingState(model, new, config, RESTING)
     first = np.arange(min(len(train.store), config.batch_size))
     state.begin(beginnings(state.groups)[-1])  # the dearest steps
     state.take_in(train.store.sequences(np.flatnonzero(train.store.ensure(first).lengths)).ids)
     before = _peak_memory()
-    costs = measure(state, train, dev, config, prepared.precision)
+    costs = measure(state, prepared, config)
     longest = _longest_step(train, config)
     train_step(state, train, longest, 1, config, prepared.precision)
     weights = sum(parameter.nbytes for parameter in model.parameters())
@@ -95,7 +95,7 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     n_epochs = math.ceil(n_steps / per_epoch)
     n_head_steps = min(config.head_epochs * per_epoch, n_steps)
     one_run = n_head_steps * costs.head_step + (n_steps - n_head_steps) * costs.step
-    one_run += (n_epochs + 1) * costs.evaluation + FINISHING
+    one_run += n_epochs * costs.evaluation + costs.ending + FINISHING
     # k folds train on (k - 1) / k of the rows each, and the model on all
     seconds = loaded + (request.folds or request.seeds) * one_run
     folders = n_runs + (request.seeds > 1)

@@ -71,10 +71,7 @@ def score_and_save(
         test = examples(data.test, data.columns, task, prepared.tokeniser, prepared.rules)
         test_table = data.test.table
         evaluation, _ = evaluate_store(predictor, task, test.store, test.targets, test_table.source)
-        figures["test"] = evaluation.metrics
-        Ledger(folder.path).record(
-            "train --test", test_table.source, test_table.fingerprint(), evaluation.n_rows, evaluation.metrics
-        )
+        figures["test"], n_tested = evaluation.metrics, evaluation.n_rows
     source = Path(data.train.table.source).name
     dev_name = "held out" if data.dev_is_held_out else "dev"
     of_dev = figures.get("dev")
@@ -82,4 +79,8 @@ def score_and_save(
         card = model_card(base, task, source, of_dev, dev_name, choice, model.rules.pooling)
     else:
         card = encoder_card(base, task, source, of_dev, dev_name)
-    return figures, save_model(model, folder.model, card)
+    sums = save_model(model, folder.model, card)
+    if data.test is not None:  # last: a run that is stopped before this looks once more
+        table, metrics = data.test.table, figures["test"]
+        Ledger(folder.path).record("train --test", table.source, table.fingerprint(), n_tested, metrics)
+    return figures, sums

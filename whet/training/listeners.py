@@ -1,12 +1,9 @@
-"""Those who listen to a training run: the progress bar, its plain form off a terminal, and the log."""
+"""Those who listen to a training run for people: the progress bar, and its plain form off a terminal."""
 
-import io
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import IO, Any, final
+from typing import IO, final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -17,7 +14,6 @@ from whet.training.events import (
     Looked,
     Note,
     Replanned,
-    Saved,
     StepDone,
     TrainingDone,
     TrainingStarted,
@@ -26,7 +22,6 @@ from whet.training.events import (
 
 _LINES_EVERY = 10.0  # seconds between lines off a terminal
 _SMOOTHING = 0.95  # of the loss that is shown
-_MOST_LOGGED = 1000  # steps in metrics.jsonl
 
 
 def progress(stream: IO[str] | None = None) -> "LiveProgress | PlainProgress":
@@ -112,7 +107,7 @@ class LiveProgress:
                     self._task, completed=event.step, description=self._rate.line() + self._score
                 )
             case Evaluated():
-                self._score = f"  dev {next(iter(event.headline.values())):.3f}"
+                self._score = f"  dev {_told(next(iter(event.headline.values())), 3)}"
                 self._bar.console.print(evaluation_line(event, self._rate.n_epochs), markup=False)
             case Warned():
                 self._console.print(warning_line(event), markup=False, soft_wrap=True)
@@ -128,84 +123,6 @@ class LiveProgress:
     def close(self) -> None:
         """Give the terminal back; also after an interruption."""
         self._bar.stop()
-
-
-@final
-class MetricsLog:
-    """metrics.jsonl: one line for a logged step or a look at dev, written as they come. One who reads it
-    meanwhile takes what stands before the last newline: a system may show an appended line page by page.
-
-    No time stands in it, so that a resumed run's is the same as an uninterrupted one's; times are in
-    train.log."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.aside = path.with_name("metrics.collapsed.jsonl")
-        self._every = 1
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case TrainingStarted():
-                self._every = max(1, event.n_steps // _MOST_LOGGED)
-            case StepDone() if event.step % self._every == 0:
-                self._write({"event": "step", **_without_time(event)})
-            case Evaluated() | Looked():
-                figures = {
-                    name: value for name, value in event.metrics.items() if isinstance(value, float | int)
-                }
-                self._write(
-                    {
-                        "event": "evaluation" if isinstance(event, Evaluated) else "look",
-                        **_without_time(event),
-                        "metrics": None,
-                        "headline": None,
-                        "dev": figures,
-                    }
-                )
-            case _:
-                pass
-
-    def cut(self, n_bytes: int) -> None:
-        """Forget what was logged after a checkpoint was written."""
-        if self._path.exists():
-            with self._path.open("r+b") as file:
-                file.truncate(n_bytes)
-
-    def set_aside(self) -> None:
-        """Keep what an attempt that collapsed has logged under another name."""
-        if self._path.exists():
-            self._path.replace(self.aside)
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        kept = {key: value for key, value in line.items() if value is not None}
-        with self._path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(kept, ensure_ascii=False) + "\n")
-
-
-@final
-class RunLog:
-    """train.log: what a person reads afterwards, with the time of day (UTC)."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._held = io.StringIO()
-        self._plain = PlainProgress(self._held, lambda: time.strftime("%Y-%m-%d %H:%M:%S  ", time.gmtime()))
-
-    def __call__(self, event: Event) -> None:
-        self._plain(event)
-        if isinstance(event, Saved):
-            took = f"checkpoint at step {event.step}, written in {event.seconds:.1f} s"
-            self._plain(Note(f"{took}; the next in {event.next_in:.0f} s"))
-        lines = self._held.getvalue()
-        if lines:
-            self._held.seek(0)
-            self._held.truncate()
-            with self._path.open("a", encoding="utf-8", newline="\n") as file:
-                file.write(lines)
-
-
-def _without_time(event: StepDone | Evaluated | Looked) -> dict[str, Any]:
-    return {key: value for key, value in vars(event).items() if key != "seconds"}
 
 
 class _Rate:
@@ -250,8 +167,13 @@ def evaluation_line(event: Evaluated, n_epochs: int) -> str:
     return f"epoch {event.epoch}/{n_epochs}  dev {_figures(event.headline)}{kept}"
 
 
-def _figures(headline: Mapping[str, float]) -> str:
-    return "  ".join(f"{title} {value:.4f}" for title, value in headline.items())
+def _figures(headline: Mapping[str, float | None]) -> str:
+    return "  ".join(f"{title} {_told(value, 4)}" for title, value in headline.items())
+
+
+def _told(value: float | None, digits: int) -> str:
+    """- where a figure is not defined, as a correlation over one row."""
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def warning_line(event: Warned) -> str:

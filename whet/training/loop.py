@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import islice
 from typing import Any, final
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from whet.config import TrainConfig
 from whet.errors import TrainingError
 from whet.features import Compute, Features, compute_features
-from whet.predictor import Predictor
+from whet.predictor import NonFinite, Predictor
 from whet.text.batches import plan_epoch
 from whet.training.events import (
     Evaluated,
@@ -41,6 +41,15 @@ class NonFiniteLoss(TrainingError):
         super().__init__(f"step {step}: the loss is not finite")
         self.step = step
         self.texts = texts
+
+
+@final
+class NonFiniteDev(TrainingError):
+    """Dev's texts get numbers that are not finite."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"step {step}: what dev's texts get is not finite")
+        self.step = step
 
 
 def planned_epochs(n_texts: int, config: TrainConfig) -> int:
@@ -84,7 +93,7 @@ def fit(
     schedule, or end the run by an exception; so may `emit`. precision is float32, bf16 or float64. After the
     steps of `looks`, dev is looked at beside the ends of epochs. `compute` gives what frozen layers make of
     the texts.
-    Raises NonFiniteLoss at the first loss that is not finite.
+    Raises NonFiniteLoss at the first loss that is not finite, NonFiniteDev where dev is the first to see it.
     """
     progress = state.progress
     per_epoch = steps_per_epoch(len(train.store), config)
@@ -113,6 +122,7 @@ def fit(
         if evaluated is not None:
             emit(evaluated)
         pause()
+    progress.is_done = True
     emit(TrainingDone(progress.step, progress.n_tokens, progress.best_epoch, progress.seconds))
 
 
@@ -183,9 +193,10 @@ def _evaluate(
     if state.average.is_due_after_epoch():
         state.average.add(state.weights)
     if state.average.differs:
-        with state.average.standing_in(state.weights):
+        averaged: dict[str, Any] = {}
+        with state.average.standing_in(state.weights), suppress(NonFiniteDev):
             averaged = _figures(state, dev, precision, lambda: None, features)
-        if task.standing(averaged, by)[0] > score:
+        if averaged and task.standing(averaged, by)[0] > score:
             emit(Note(f"Epoch {epoch}: dev finds the average of the weights better (by {by}); it stands in."))
             metrics, chosen = averaged, state.average.standing_in(state.weights)
             score, noise = task.standing(metrics, by)
@@ -222,8 +233,11 @@ def _figures(
     pause: Callable[[], None],
     features: Features | None,
 ) -> dict[str, Any]:
-    """What dev says of the weights as they are."""
-    logits = Predictor(state.model, precision).logits(dev.store, pause, features)
+    """What dev says of the weights as they are. Raises NonFiniteDev."""
+    try:
+        logits = Predictor(state.model, precision).logits(dev.store, pause, features)
+    except NonFinite:
+        raise NonFiniteDev(state.progress.step) from None
     return state.model.task.scored_while_training(logits, dev.targets).metrics(logits, dev.targets)
 
 

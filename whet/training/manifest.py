@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from whet.data.table import one_or_several
-from whet.errors import RunError
+from whet.errors import ConfigError, RunError
 from whet.files import checksum
 from whet.recipes import DEFAULT
 from whet.runs import versions
@@ -97,7 +97,13 @@ def as_begun(request: Request, given: Mapping[str, Any], manifest: Mapping[str, 
         **{name: begun.get(name) for name in ("task", "text", "pair", "label", "group")},
         **{name: begun[name] for name in ("data", "dev", "test") if getattr(request.named, name) is None},
     )
-    config = type(request.config)(**manifest["config"])
+    try:
+        config = type(request.config)(**manifest["config"])
+    except (TypeError, ConfigError) as error:
+        raise RunError(
+            f"{path} was begun by another whet ({manifest.get('versions', {}).get('whet')}), whose settings "
+            f"this one cannot read ({error}). Go on with it there, or begin again."
+        ) from None
     return replace(request, named=named, config=config, **asked)
 
 
@@ -125,9 +131,13 @@ def check_same_data(manifest: Mapping[str, Any], prepared: Prepared, path: Path)
         )
 
 
-def say_versions(manifest: Mapping[str, Any], listen: Listener) -> None:
-    """Tell what computes now in other versions."""
+def say_changes(manifest: Mapping[str, Any], prepared: Prepared, listen: Listener) -> None:
+    """Tell what computes now in other versions, or otherwise."""
     then, now = manifest["versions"], versions()
     changed = [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]
     if changed:
         listen(Note(f"Versions have changed ({', '.join(changed)}): results may differ in the last digits."))
+    here = {"precision": prepared.precision, "device": str(prepared.device)}
+    moved = [f"{name} {manifest.get(name)} -> {to}" for name, to in here.items() if manifest.get(name) != to]
+    if moved:
+        listen(Note(f"It is computed otherwise now ({', '.join(moved)}), so results will differ."))

@@ -127,12 +127,6 @@ class Schedule:
         return float(np.interp(step, steps, shares))
 
 
-def warmup_then_linear(n_steps: int, warmup: float) -> Schedule:
-    """Up from 0 over ceil(warmup * n_steps) steps, then down in a line to 0 at n_steps; as transformers'
-    get_linear_schedule_with_warmup."""
-    return Schedule(_up_and(n_steps, warmup, 0.0))
-
-
 def make_schedule(n_steps: int, config: TrainConfig, starts: Sequence[int] = (0,)) -> Schedule:
     """What the settings ask for: over the whole run, or from each of `starts`, the steps at which a stage of
     training begins (the first is 0), to the next."""

@@ -112,6 +112,11 @@ class Prepared:
                 f"is unfrozen for epoch {stages[-1]}, and there are {epochs}. Train longer (--epochs "
                 f"{stages[-1]}), or unfreeze earlier."
             )
+        if config.unfreeze_at is not None and len(stages) - 1 < config.unfreeze_groups:
+            raise ConfigError(
+                f"unfreeze_groups={config.unfreeze_groups}: what is frozen here makes {len(stages) - 1} at "
+                "most, as each has a layer, or the embeddings. Ask for no more."
+            )
         return plan(n_texts, config, stages, most_steps)
 
     def rules_of(self, config: TrainConfig) -> TextRules:

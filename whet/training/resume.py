@@ -17,7 +17,7 @@ of seed and step, so no generator state is needed.
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -26,11 +26,11 @@ from safetensors.torch import load_file
 from whet.artifact import save_model, write_tensors
 from whet.checkpoints.loading import open_checkpoint
 from whet.errors import CheckpointError
-from whet.files import checksum, checksums, folder_beside, point, write_json
+from whet.files import checksum, checksums, folder_beside, point, sync, write_json
 from whet.training.events import Saved
 from whet.training.state import Progress, TrainingState
 
-_FORMAT = 2
+_FORMAT = 3
 _LEAST = 30.0  # seconds of training between two checkpoints
 _SHARE = 0.05  # of the time that may go into writing them
 _KEPT = 2
@@ -43,6 +43,7 @@ class Found(NamedTuple):
     progress: Progress
     restarts: int
     log_bytes: int  # of metrics.jsonl, when it was written
+    beside: dict[str, Any]  # what else was saved with it
 
 
 @final
@@ -59,8 +60,9 @@ class Checkpoints:
         """Whether enough time has gone by for saving to cost no more than a twentieth of it."""
         return time.monotonic() >= self._next
 
-    def save(self, state: TrainingState, restarts: int) -> Saved:
-        """Write the state and let `last` and `best` lead to it; restarts tells attempts apart.
+    def save(self, state: TrainingState, restarts: int, beside: Mapping[str, Any]) -> Saved:
+        """Write the state and let `last` and `best` lead to it; restarts tells attempts apart, beside is what
+        else one who goes on wants to know, as plain values.
 
         Raises OSError where the disk does not let it; the checkpoint before is then untouched."""
         began = time.monotonic()
@@ -68,7 +70,7 @@ class Checkpoints:
         folder = self._folder / f"step-{progress.step}-{progress.epochs_done}"
         try:
             if not folder.exists():
-                self._write(state, folder, restarts)
+                self._write(state, folder, restarts, beside)
             point(self._folder / "last", folder.name)
             if state.best is not None:
                 point(self._folder / "best", f"{folder.name}/best")
@@ -79,17 +81,21 @@ class Checkpoints:
             self._next = time.monotonic() + wait
         return Saved(progress.step, seconds, wait)
 
-    def _write(self, state: TrainingState, folder: Path, restarts: int) -> None:
+    def _write(self, state: TrainingState, folder: Path, restarts: int, beside_it: Mapping[str, Any]) -> None:
         with folder_beside(folder) as beside:
             write_tensors(beside / "training.safetensors", state.tensors())
             if state.best is not None:
                 save_model(state.model, beside / "best", weights=state.best)
-            log_bytes = self._log.stat().st_size if self._log.exists() else 0
+            log_bytes = 0
+            if self._log.exists():
+                sync(self._log)  # so that it is never shorter than is written here
+                log_bytes = self._log.stat().st_size
             content = {
                 "format": _FORMAT,
                 "restarts": restarts,
                 "log_bytes": log_bytes,
                 "progress": state.progress.to_json(),
+                "beside": dict(beside_it),
             }
             write_json(beside / "training.json", content)
             write_json(beside / "checksums.json", checksums(beside))
@@ -144,8 +150,11 @@ def _checked(folder: Path) -> Found:
     content = _json(folder / "training.json")
     if content.get("format") != _FORMAT:
         raise CheckpointError(f"format {content.get('format')}; this whet reads {_FORMAT}")
-    progress = Progress.from_json(content["progress"])
-    return Found(folder, progress, content["restarts"], content["log_bytes"])
+    try:
+        progress = Progress.from_json(content["progress"])
+        return Found(folder, progress, content["restarts"], content["log_bytes"], content["beside"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"training.json is another whet's ({error})") from None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from whet.ledger import Ledger
 from whet.runs import RunFolder, check_out, create_run_folder, read_manifest, run_to_resume
 from whet.training.events import Listener, Note
 from whet.training.folds import plan_folds, train_folds
-from whet.training.manifest import as_begun, check_same_data, describe, say_versions
+from whet.training.manifest import as_begun, check_same_data, describe, say_changes
 from whet.training.prepare import Prepared, Request, prepare
 from whet.training.seeds import train_seeds
 from whet.training.sitting import Sitting
@@ -67,7 +67,7 @@ def resume_training(request: Request, given: Mapping[str, Any], listen: Listener
         request = replace(request, config=prepared.settled(request.config))
         start = prepared.start(request.config, lambda text: listen(Note(text)))
         check_same_data(manifest, prepared, folder.path)
-        say_versions(manifest, listen)
+        say_changes(manifest, prepared, listen)
         folder.tidy()
         if request.folds is not None:
             folds = plan_folds(request, prepared)

@@ -35,7 +35,7 @@ from whet.search_record import TrialRecord
 from whet.search_space import parse_space, settings_at
 from whet.training.data import Named
 from whet.training.events import Evaluated, Event, Listener, Note
-from whet.training.manifest import as_begun, describe, say_versions
+from whet.training.manifest import as_begun, describe, say_changes
 from whet.training.prepare import Request
 from whet.training.rerun import Plan, Reruns, plan_again
 from whet.training.run import stem
@@ -115,7 +115,7 @@ def resume_search(asked: SearchRequest, given: Mapping[str, Any], listen: Listen
         storage = asked.storage or own["storage"] or str(folder.path / JOURNAL)
         study = load_study(storage, own["study"])
         check_same(study, ground.about())
-        say_versions(manifest, listen)
+        say_changes(manifest, ground.prepared, listen)
         folder.tidy()
         _Leader(asked, ground, study, storage, folder, manifest, listen).go()
     finally:

@@ -19,7 +19,7 @@ from whet.predictor import Predictor
 from whet.runs import RunFolder
 from whet.training.events import Listener, Note
 from whet.training.finish import score_and_save
-from whet.training.listeners import RunLog
+from whet.training.logs import RunLog
 from whet.training.prepare import Prepared, Request
 from whet.training.several import Member, Outcome, record, standing, summarise, train_all
 
@@ -99,10 +99,10 @@ def _chosen(
     model.load_state_dict(_average(finished))
     logits = Predictor(model).logits(prepared.dev.store)
     task = prepared.task.fitted(logits, prepared.dev.targets, config)
-    average, noise = task.standing(task.metrics(logits, prepared.dev.targets), by)
-    sign = -1 if by == "loss" else 1
-    of_best = f"seed {found['seed']}, {sign * score:.4f}"
-    of_average = f"the average of {len(finished)} seeds' weights, {sign * average:.4f}"
+    averaged = task.metrics(logits, prepared.dev.targets)
+    average, noise = task.standing(averaged, by)
+    of_best = f"seed {found['seed']}, {_told(outcome.finished[best.name]['results']['dev'], by, score)}"
+    of_average = f"the average of {len(finished)} seeds' weights, {_told(averaged, by, average)}"
     if average > score + noise:
         found |= {
             "kind": "average",
@@ -118,6 +118,12 @@ def _chosen(
         "than its dev figures."
     )
     return model, found
+
+
+def _told(metrics: Mapping[str, Any], by: str, score: float) -> str:
+    if by == "loss":
+        return f"{-score:.4f}"
+    return "not defined" if metrics.get(by) is None else f"{score:.4f}"
 
 
 def _average(members: Sequence[Member]) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 import contextlib
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, final
 
@@ -12,19 +13,21 @@ import torch
 from whet.config import TrainConfig
 from whet.data.wording import counted
 from whet.errors import RunError, TrainingError
+from whet.group_rules import slower
 from whet.model import TextModel
 from whet.runs import RunFolder
 from whet.training.doctor import Collapsed, Doctor
 from whet.training.events import Event, Listener, Note
 from whet.training.finish import finish
 from whet.training.groups import beginnings
-from whet.training.listeners import MetricsLog, RunLog, clock
-from whet.training.loop import NonFiniteLoss, fit, steps_per_epoch
+from whet.training.listeners import clock
+from whet.training.logs import MetricsLog, RunLog
+from whet.training.loop import NonFiniteDev, NonFiniteLoss, fit, steps_per_epoch
 from whet.training.prepare import Prepared, Request
 from whet.training.resume import Checkpoints
 from whet.training.state import TrainingState, groups_of
 from whet.training.stopping import Interruptions
-from whet.training.timing import RESTING, TimeLimit, measure
+from whet.training.timing import RESTING, Costs, TimeLimit, measure
 
 Start = tuple[TextModel, frozenset[str]]  # a model, and the parameters that take the head's rate
 
@@ -47,6 +50,9 @@ class Sitting:
         self._checkpoints = Checkpoints(folder.checkpoints, folder.metrics)
         self._interruptions = Interruptions()
         self._limit: TimeLimit | None = None
+        self._costs: Costs | None = None  # what the limit was planned with
+        self._doctor: Doctor | None = None
+        self._beside: Mapping[str, Any] = {}  # of the checkpoint that this sitting goes on from
         self._elapsed_before = 0.0  # seconds, in earlier sittings
         self._has_said_saving = False
 
@@ -66,7 +72,7 @@ class Sitting:
             self._say("There is no checkpoint yet, so the run begins anew.")
         else:
             self._checkpoints.restore(state, found)
-            self._elapsed_before = found.progress.elapsed
+            self._elapsed_before, self._beside = found.progress.elapsed, found.beside
             self._say(f"Going on after step {found.progress.step} of {found.progress.schedule.n_steps}.")
         self._go(state)
 
@@ -97,10 +103,9 @@ class Sitting:
             state = self._train(state)
             is_trained = True
             self._manifest |= finish(prepared.location.name, prepared, state, folder, self._config)
+            self._metrics.flush()
             self._write("finished")
-        except NonFiniteLoss as error:
-            if state.best is not None:
-                self._save(state)
+        except (NonFiniteLoss, NonFiniteDev) as error:
             self._write("failed")
             raise TrainingError(self._non_finite(error)) from None
         except OSError as error:
@@ -127,6 +132,9 @@ class Sitting:
             config = self._config
             self._limit = self._time_limit(state, config)
             doctor = Doctor(prepared.train.targets, prepared.task, config, may_restart=not self._restarts)
+            if "doctor" in self._beside:
+                doctor.see(self._beside["doctor"])
+            self._doctor = doctor
             pause = lambda: self._pause(state)  # noqa: E731, B023, called in this turn of the loop only
             try:
                 with self._interruptions:
@@ -140,6 +148,10 @@ class Sitting:
                         pause,
                     )
                 return state
+            except (NonFiniteLoss, NonFiniteDev):
+                if state.best is not None:
+                    self._save(state)
+                raise
             except Collapsed as collapsed:
                 self._restart(collapsed)
                 state = self._state(prepared.start(self._config, lambda text: None))
@@ -160,7 +172,8 @@ class Sitting:
         """Write a checkpoint; a disk that does not let us costs a line, not the run."""
         state.progress.elapsed = self._elapsed_before + time.monotonic() - self._request.began
         try:
-            saved = self._checkpoints.save(state, self._restarts)
+            self._metrics.flush()
+            saved = self._checkpoints.save(state, self._restarts, self._to_go_on_with())
         except OSError as error:
             self._say(
                 f"The checkpoint of step {state.progress.step} could not be written: {error}. Make room."
@@ -174,6 +187,10 @@ class Sitting:
                 "s; --resume goes on from the last."
             )
         return True
+
+    def _to_go_on_with(self) -> dict[str, Any]:
+        costs = {} if self._costs is None else {"costs": vars(self._costs)}
+        return costs | ({} if self._doctor is None else {"doctor": self._doctor.to_json()})
 
     def _save_to_stop(self, state: TrainingState) -> None:
         self._has_said_saving = True  # it matters no more
@@ -200,8 +217,9 @@ class Sitting:
             "learning_rate": config.peak_rate / 2,
             "head_learning_rate": config.head_learning_rate / 2,
             "warmup": min(0.5, max(0.2, 2 * config.warmup)),
+            "groups": slower(config.groups, 0.5),
         }
-        self._manifest["restart"] = changed
+        self._manifest["restart"], self._beside = changed, {}
         self._write("running")
         self._folder.clear(list(self._folder.checkpoints.iterdir()))
         self._metrics.set_aside()
@@ -214,15 +232,15 @@ class Sitting:
         """At the first step also a schedule that fits it; a later sitting finds that in the checkpoint."""
         if config.time_limit is None:
             return None
-        train, dev, precision = self._prepared.train, self._prepared.dev, self._prepared.precision
         began = self._request.began - self._elapsed_before
-        per_epoch = steps_per_epoch(len(train.store), config)
+        per_epoch = steps_per_epoch(len(self._prepared.train.store), config)
         n_head_steps = config.head_epochs * per_epoch
-        if state.progress.step > 0:
-            return TimeLimit(config.time_limit, began, per_epoch, n_head_steps)
+        if "costs" in self._beside:
+            self._costs = Costs(**self._beside["costs"])
+            return TimeLimit(config.time_limit, began, per_epoch, n_head_steps, self._costs)
         trial = TrainingState(state.model, state.new, config, RESTING)
         trial.begin(beginnings(trial.groups)[-1])  # the dearest steps
-        costs = measure(trial, train, dev, config, precision)
+        self._costs = costs = measure(trial, self._prepared, config)
         limit = TimeLimit(config.time_limit, began, per_epoch, n_head_steps, costs)
         wanted = state.progress.schedule.n_steps
         limit.fit(state.progress, costs, lambda n: self._prepared.plan(state.groups, config, n))
@@ -238,8 +256,15 @@ class Sitting:
         return limit
 
     def _emit(self, event: Event, doctor: Doctor | None = None) -> None:
-        for listener in (self._metrics, self._log, self._listen):
-            listener(event)
+        self._metrics(event)
+        self._log(event)
+        try:
+            self._listen(event)
+        except OSError as error:  # of whoever listens, not of this folder
+            raise RunError(
+                f"A listener of {self._folder.path} failed: {error!r}. The last checkpoint is kept; go on "
+                f"with: {self._command()}"
+            ) from error
         for warning in doctor(event) if doctor is not None else ():
             self._emit(warning)
 
@@ -249,13 +274,18 @@ class Sitting:
     def _write(self, status: str) -> None:
         self._folder.write(self._manifest | {"status": status})
 
-    def _non_finite(self, error: NonFiniteLoss) -> str:
+    def _non_finite(self, error: NonFiniteLoss | NonFiniteDev) -> str:
+        best = self._folder.checkpoints / "best"
+        kept = f" The best epoch so far is in {best}." if best.exists() else ""
+        if isinstance(error, NonFiniteDev):
+            return (
+                f"After step {error.step} the model computes numbers for dev's texts that are not finite. "
+                f"Lower the rate (--lr, now {self._config.peak_rate:g}) or use --precision float32.{kept}"
+            )
         part, of = self._prepared.data.train, self._prepared.train.rows
         numbers = error.texts if of is None else np.unique(of[error.texts]).tolist()
         places = [part.table.place(int(part.rows[number])) for number in numbers]
         shown = ", ".join(places[:8]) + (f" and {len(places) - 8} more" if len(places) > 8 else "")
-        best = self._folder.checkpoints / "best"
-        kept = f" The best epoch so far is in {best}." if best.exists() else ""
         return (
             f"Step {error.step}: the loss is not finite. Rows: {shown}. Look at these rows; where they are "
             f"sound, lower the rate (--lr, now {self._config.peak_rate:g}) or use "

@@ -32,6 +32,7 @@ class Progress:
     elapsed: float = 0.0  # of everything, over all sittings
     best_score: float = -math.inf
     best_epoch: int = 0
+    is_done: bool = False  # no step follows; the kept epoch is all that counts
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; JSON has no infinity, so a best score that is not there is None."""
@@ -149,7 +150,10 @@ class TrainingState:
         self.progress.best_epoch = epoch
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights and optimiser state, by name."""
+        """Weights and optimiser state, by name; of training that is done there are none, and the model may
+        hold others."""
+        if self.progress.is_done:
+            return {}
         found = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         found |= {f"average.{key}": tensor for key, tensor in self.average.tensors().items()}
         for name, used in self.used.items():
@@ -161,6 +165,9 @@ class TrainingState:
 
     def restore(self, tensors: dict[str, Tensor], progress: Progress, best: dict[str, Tensor] | None) -> None:
         """Put `tensors()` of an earlier process back. Raises KeyError or RuntimeError if they do not fit."""
+        self.progress, self.best = progress, best
+        if progress.is_done:
+            return
         weights = {name: tensors[f"model.{name}"] for name in self.model.state_dict()}
         self.model.load_state_dict(weights)
         self.begin(progress.epochs_done + 1)
@@ -181,8 +188,6 @@ class TrainingState:
                     state[key].copy_(saved_state)
                 else:
                     state[key] = saved_state
-        self.progress = progress
-        self.best = best
 
 
 def groups_of(model: TextModel, new: frozenset[str], config: TrainConfig) -> list[Group]:

@@ -20,6 +20,7 @@ from whet.training.frozen import fits
 from whet.training.gradient import Examples
 from whet.training.loop import train_step
 from whet.training.optimizer import Schedule
+from whet.training.prepare import Prepared
 from whet.training.state import Progress, TrainingState
 
 _WINDOW = 16  # steps that the timed ones are chosen from
@@ -31,6 +32,7 @@ _UNLIKE = 2  # first steps, in which memory grows
 _WATCHED = 10  # steps before the pace is believed
 _FORWARD = 1 / 3  # of a step's work, 2 of 6 operations a weight and token: what a frozen encoder takes
 FINISHING = 2.0  # seconds for writing model and manifest
+ENDING = "float32"  # what the kept epoch is scored in
 
 RESTING = Schedule(((0, 0.0), (1, 0.0)))  # steps at rate 0 leave the weights exactly as they are
 
@@ -43,16 +45,16 @@ class Costs:
     step: float  # seconds of a step of the mean length
     head_step: float  # of one in which the head alone is trained
     evaluation: float  # seconds of all of dev, once
+    ending: float = 0.0  # of what is scored in the end: dev, test, what a task probes
 
 
-def measure(
-    state: TrainingState, train: Examples, dev: Examples | None, config: TrainConfig, precision: str
-) -> Costs:
+def measure(state: TrainingState, prepared: Prepared, config: TrainConfig) -> Costs:
     """Time a few steps and a look at some texts. The state is at rest (`RESTING`) and is used up: its
     optimiser has seen these steps. What it trains is what its epoch trains.
 
     Steps of the first window are taken at even distances of their length, the longest once more before
     them, and a line of seconds over tokens is read at the mean number of tokens."""
+    train, dev, precision = prepared.train, prepared.dev, prepared.precision
     state.train()
     window = list(islice(plan_epoch(train.store, config.batch_size, config.seed, 1), _WINDOW))
     window.sort(key=lambda texts: int(train.store.lengths[texts].sum()))
@@ -66,10 +68,21 @@ def measure(
     known = train.store.lengths[train.store.lengths > 0]
     mean_tokens = float(known.mean()) * min(config.batch_size, len(train.store))
     step = _on_line(np.array(tokens[1:]), np.array(seconds[1:]), mean_tokens)
-    forward = _forward(state, train, window[chosen[len(chosen) // 2]], precision)
+    middle = window[chosen[len(chosen) // 2]]
+    forward = _forward(state, train, middle, precision)
+    in_the_end = forward if precision == ENDING else _forward(state, train, middle, ENDING)
     dev_tokens = 0 if dev is None else int(dev.store.ensure().lengths.sum())
     head_step = head_share(state.model, train, dev, config) * step
-    return Costs(step, head_step, forward * dev_tokens)
+    return Costs(step, head_step, forward * dev_tokens, in_the_end * (dev_tokens + _more_tokens(prepared)))
+
+
+def _more_tokens(prepared: Prepared) -> float:
+    """Of the test rows, going by the mean of those of train, and of what the task probes dev by."""
+    train, dev, data = prepared.train, prepared.dev, prepared.data
+    known = train.store.lengths[train.store.lengths > 0]
+    a_row = float(known.mean()) * len(train.store) / len(data.train.rows)
+    probed = 0 if dev is None else prepared.task.n_probed_tokens(dev.store)
+    return probed + (0.0 if data.test is None else a_row * len(data.test.rows))
 
 
 def head_share(model: TextModel, train: Examples, dev: Examples | None, config: TrainConfig) -> float:
@@ -115,14 +128,13 @@ class TimeLimit:
         began: float,
         steps_per_epoch: int,
         n_head_steps: int,
-        costs: Costs | None = None,
+        costs: Costs,
     ) -> None:
         """began is when the run began, as of time.monotonic; costs are a first guess. The first n_head_steps
         train the head alone, which tells nothing of the others: they are not watched."""
         self._seconds, self._began, self._steps_per_epoch = seconds, began, steps_per_epoch
         self._n_head_steps = n_head_steps
-        self._evaluation = 0.0 if costs is None else costs.evaluation
-        self._head_step = 0.0 if costs is None else costs.head_step
+        self._evaluation, self._head_step, self._ending = costs.evaluation, costs.head_step, costs.ending
         self._pace = 0.0  # seconds a step, saving included
         self._n_watched = 0  # steps
         self._last: tuple[int, int, float] | None = None  # step, epochs evaluated, when
@@ -165,10 +177,9 @@ class TimeLimit:
     def _cost(self, pace: float, step: int, n_steps: int) -> float:
         """Seconds from the beginning of the run to its end, if it ends at n_steps."""
         epochs = math.ceil(n_steps / self._steps_per_epoch) - step // self._steps_per_epoch
-        last_look = self._evaluation  # the kept epoch is scored once more
         of_head = max(min(n_steps, self._n_head_steps) - step, 0)
         ahead = of_head * self._head_step + (n_steps - step - of_head) * pace
-        ahead += epochs * self._evaluation + last_look + FINISHING
+        ahead += epochs * self._evaluation + self._ending + FINISHING
         return time.monotonic() - self._began + ahead
 
     def _affordable(self, pace: float, share: float, step: int, most: int) -> int:

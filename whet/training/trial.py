@@ -14,7 +14,7 @@ from whet.features import Compute
 from whet.runs import RunFolder
 from whet.training.doctor import Collapsed, Doctor
 from whet.training.events import Evaluated, Event, Listener, Looked, Note
-from whet.training.listeners import MetricsLog, RunLog
+from whet.training.logs import MetricsLog, RunLog
 from whet.training.loop import fit, steps_per_epoch
 from whet.training.prepare import Prepared
 from whet.training.rungs import rung_steps, rungs
