@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--size", default="tiny")
     parser.add_argument("--vocab-size", type=int, default=8000)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--batch-size", type=int, default=16, help="windows of 256 tokens a step")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sets", nargs="+", default=list(CHOSEN))
     parser.add_argument("--worker", default="0/1")
@@ -76,7 +77,7 @@ def pretrained(asked: argparse.Namespace, side: str) -> dict[str, Any]:
     run = whet.pretrain(
         text, out=folder_of(asked, side), overwrite=True, quiet=True, threads=asked.threads,
         new=asked.size, vocab_size=asked.vocab_size, epochs=asked.epochs, documents="wikitext",
-        next_sentence=SIDES[side],
+        batch_size=asked.batch_size, next_sentence=SIDES[side],
     )  # fmt: skip
     names = "accuracy", "nll", "unigram_nll", "next_accuracy"
     return {name: run.metrics[name] for name in names if name in run.metrics}

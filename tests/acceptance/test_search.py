@@ -206,14 +206,16 @@ def test_frozen_features_and_tokens_are_made_once_for_all_trials(search, monkeyp
 
 def test_recipes_and_values_that_do_not_go_together(search, once):
     """A trial whose settings cannot be ends alone; that of a recipe is trained with it."""
-    outcome = search(
-        "--space", "recipe=default|head-only", "--space", "unfreeze_at=1|none", "--trials", "6",
-        "--set", "min_steps=0", "--set", "frozen_layers=1",
-    ).ok()  # fmt: skip
-    assert outcome.status == 0
+    spaces = ("recipe=default|head-only", "frozen=encoder|nothing", "unfreeze_at=1|none")
+    given = [word for space in spaces for word in ("--space", space)]
+    search(*given, "--trials", "8", "--set", "min_steps=0", "--set", "epochs=2").ok()
     trials = found_in("found")["search"]["trials"]
-    assert len(trials) == 6
+    assert len(trials) == 8
     wrong = [one for one in trials if one["state"] == "failed"]
+    assert wrong, "the search does meet some"
+    assert wrong == [
+        one for one in trials if (one["point"]["frozen"], one["point"]["unfreeze_at"]) == ("nothing", 1)
+    ]
     assert all("unfreeze_at" in one["reason"] for one in wrong)
 
 
