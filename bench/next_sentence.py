@@ -1,6 +1,6 @@
 """Is next-sentence prediction worth its place in pretraining? Two encoders from nothing that differ in it.
 
-    python -m bench.next_sentence TRAIN-V1.1.json build/bench WORK [--articles 100] [--epochs 10]
+    python -m bench.next_sentence TRAIN-V1.1.json build/bench WORK [--articles 60] [--epochs 20]
 
 Both read the paragraphs of SQuAD's first articles (a document is an article) for the same number of epochs.
 With it, windows are cut in two, half of the second parts come from another document, and the pooler is
@@ -32,11 +32,14 @@ def main() -> None:
     parser.add_argument("squad", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--articles", type=int, default=100)
+    parser.add_argument("--articles", type=int, default=60)
     parser.add_argument("--size", default="tiny")
-    parser.add_argument("--vocab-size", type=int, default=8000)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--batch-size", type=int, default=16, help="windows of 256 tokens a step")
+    parser.add_argument("--vocab-size", type=int, default=4000)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument(
+        "--max-length", type=int, default=64, help="of a window; short, so that there are many steps"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sets", nargs="+", default=list(CHOSEN))
     parser.add_argument("--worker", default="0/1")
@@ -77,7 +80,8 @@ def pretrained(asked: argparse.Namespace, side: str) -> dict[str, Any]:
     run = whet.pretrain(
         text, out=folder_of(asked, side), overwrite=True, quiet=True, threads=asked.threads,
         new=asked.size, vocab_size=asked.vocab_size, epochs=asked.epochs, documents="wikitext",
-        batch_size=asked.batch_size, next_sentence=SIDES[side],
+        batch_size=asked.batch_size, max_length=asked.max_length,
+        next_sentence=SIDES[side],
     )  # fmt: skip
     names = "accuracy", "nll", "unigram_nll", "next_accuracy"
     return {name: run.metrics[name] for name in names if name in run.metrics}
