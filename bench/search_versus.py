@@ -1,9 +1,9 @@
 """`whet search` beside random search and beside the default, at equal time, on rows that none of them saw.
 
-    python bench/search_versus.py build/bench --ledger build/search.jsonl [--sets trec cola] [--minutes 5]
-        [--repeats 3]
+    python -m bench.search_versus build/bench --ledger build/search.jsonl [--sets trec sst2] [--rows 1000]
+        [--minutes 5] [--repeats 3]
 
-Sides, each with the same training file, the same seconds and its own process:
+Sides, each with the same rows (drawn anew for each repeat), the same seconds and its own process:
   search    `whet search --time-limit`: the model that it leaves, trained on the rows it did not hold out
   line      the line that this search ends with, on all rows; its seconds come on top, and are said
   random    points drawn evenly from the search's own space, each trained to the end; the best by dev
@@ -13,6 +13,7 @@ The sets are folders that `versus_trainer.py convert` wrote.
 """
 
 import argparse
+import csv
 import json
 import math
 import random
@@ -40,7 +41,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--ledger", type=Path, required=True)
-    parser.add_argument("--sets", nargs="+", default=["trec", "cola"])
+    parser.add_argument("--sets", nargs="+", default=["trec", "sst2"])
+    parser.add_argument("--rows", type=int, default=1000, help="of train; 0 is all")
     parser.add_argument("--sides", nargs="+", default=list(SIDES))
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--repeats", type=int, default=3)
@@ -52,10 +54,12 @@ def main() -> None:
         print(json.dumps(one(asked, name, side, int(repeat))), flush=True)
         return
     words = ["--ledger", asked.ledger, "--minutes", asked.minutes, "--model", asked.model]
+    words += ["--rows", asked.rows]
     for repeat in range(asked.repeats):
         for name in asked.sets:
             for side in asked.sides:
                 key = {"set": name, "side": side, "repeat": repeat, "minutes": asked.minutes}
+                key["rows"] = asked.rows
                 if not any(key.items() <= row.items() for row in rows(asked.ledger)):
                     found = child(__file__, asked.work, *words, "--one", name, side, repeat)
                     with asked.ledger.open("a", encoding="utf-8") as file:
@@ -74,9 +78,10 @@ def rows(ledger: Path) -> Iterator[dict[str, Any]]:
 
 def one(asked: argparse.Namespace, name: str, side: str, repeat: int) -> dict[str, Any]:
     """One side of one repeat: its figure, and what it spent."""
-    train, seed, limit = asked.work / name / "train.csv", 100 * repeat, 60 * asked.minutes
-    began = time.monotonic()
+    seed, limit = 100 * repeat, 60 * asked.minutes
     with tempfile.TemporaryDirectory() as place:
+        train = drawn(asked.work / name / "train.csv", Path(place), asked.rows, repeat)
+        began = time.monotonic()
         if side == "search":
             found = whet.search(
                 train, out=Path(place) / "run", seed=seed, time_limit=limit, model=asked.model, quiet=True
@@ -125,6 +130,18 @@ def one(asked: argparse.Namespace, name: str, side: str, repeat: int) -> dict[st
         }
 
 
+def drawn(path: Path, place: Path, n: int, repeat: int) -> Path:
+    """n rows of a file as a file; 0 is all."""
+    if n == 0:
+        return path
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    found = place / "train.csv"
+    with found.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *random.Random(repeat).sample(rows, n)])
+    return found
+
+
 def points(asked: argparse.Namespace, side: str, seed: int) -> Iterator[dict[str, Any]]:
     """Settings of one run after another."""
     if side == "default":
@@ -158,7 +175,8 @@ def score(asked: argparse.Namespace, name: str, run: Path) -> float:
 def show(asked: argparse.Namespace) -> None:
     """A table a set: mean and 95% interval over repeats, and of the differences from the default."""
     for name in asked.sets:
-        found = [row for row in rows(asked.ledger) if row["set"] == name and row["minutes"] == asked.minutes]
+        asked_for = {"set": name, "minutes": asked.minutes, "rows": asked.rows}.items()
+        found = [row for row in rows(asked.ledger) if asked_for <= row.items()]
         scores: dict[str, dict[int, float]] = {}
         seconds: dict[str, list[float]] = {}
         for row in found:
