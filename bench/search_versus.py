@@ -28,7 +28,7 @@ import scipy.stats
 
 import whet
 from bench.alternating import child, head, line
-from bench.step_order import FIGURES
+from bench.versus_trainer import SETS
 from whet.checkpoints.loading import open_checkpoint
 from whet.checkpoints.locate import locate
 from whet.search_space import Choice, Space, default_space
@@ -168,7 +168,7 @@ def points(asked: argparse.Namespace, side: str, seed: int) -> Iterator[dict[str
 
 def score(asked: argparse.Namespace, name: str, run: Path) -> float:
     """The main figure of the reported split."""
-    split, figure = FIGURES[name]
+    split, figure = SETS[name]
     return float(whet.load(run).evaluate(asked.work / name / f"{split}.csv").metrics[figure])
 
 
@@ -185,7 +185,7 @@ def show(asked: argparse.Namespace) -> None:
             if "line_score" in row:
                 scores.setdefault("line", {})[row["repeat"]] = row["line_score"]
                 seconds.setdefault("line", []).append(row["seconds"] + row["line_seconds"])
-        head(f"{name}, {FIGURES[name][1]}", "repeats", "mean, 95%", "from the default, 95%", "seconds")
+        head(f"{name}, {SETS[name][1]}", "repeats", "mean, 95%", "from the default, 95%", "seconds")
         for side in ("search", "line", "random", "default"):
             if side not in scores:
                 continue

@@ -557,3 +557,36 @@ def test_public_names_need_a_literal_list() -> None:
     assert public_names('__all__: list[str] = ["a"]') == ["a"]
     with pytest.raises(AssertionError, match="no literal __all__"):
         public_names("import a\nimport b\n")
+
+
+def test_benchmarks_import_what_there_is() -> None:
+    """mypy does not read bench/, and nobody runs all of it after each change."""
+    bench = WHET.parent / "bench"
+    defined = {
+        path.stem: _top_names(ast.parse(path.read_text(encoding="utf-8"))) for path in bench.glob("*.py")
+    }
+    missing = [
+        f"{path.name}: bench.{module} has no {alias.name}"
+        for path in bench.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bench.")
+        for module in [(node.module or "").removeprefix("bench.")]
+        for alias in node.names
+        if alias.name not in defined.get(module, set())
+    ]
+    assert missing == []
+
+
+def _top_names(tree: ast.Module) -> set[str]:
+    found = set[str]()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {
+                name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)
+            }
+    return found
