@@ -58,6 +58,7 @@ def save_model(
     }
     config = {
         **{key: value for key, value in model.config.items() if key not in of_labels},
+        **family.changed,
         "architectures": [head.architecture],
         **(of_labels if labels else {}),
         "dtype": str(tensors[next(iter(tensors))].dtype).removeprefix("torch."),

@@ -18,7 +18,7 @@ from torch import Tensor
 from whet.encoder.device import computing
 from whet.encoder.network import Encoder
 from whet.encoder.packing import PackedBatch
-from whet.model import TextModel
+from whet.model import TextModel, evaluating
 from whet.text.batches import inference_batches, pack_texts
 from whet.text.store import Store, ranges
 
@@ -113,9 +113,7 @@ def compute_features(
     double = next(model.parameters()).dtype == torch.float64
     rows = _room_for((int(counts.sum()), width), np.dtype(np.float64 if double else np.float32))
     reads, hidden = Reads(counts, rows), Hidden(counts, rows, n_frozen_layers)
-    was_training = [(part, part.training) for part in model.modules()]
-    model.eval()
-    with torch.inference_mode(), computing(precision, device):
+    with evaluating(model), torch.inference_mode(), computing(precision, device):
         for texts in inference_batches(store.ensure().lengths, _TOKENS):
             batch = pack_texts(store, texts).to(device)
             found: Tensor
@@ -126,8 +124,6 @@ def compute_features(
                 places = hidden.places(batch, texts)
             rows[places] = found.to(torch.float64 if double else torch.float32).cpu().numpy()
             between()
-    for part, mode in was_training:
-        part.training = mode
     return reads if is_encoder_frozen else hidden
 
 

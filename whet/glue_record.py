@@ -27,6 +27,8 @@ def check_settings(settings: Mapping[str, Any], names: Sequence[str] | None) -> 
         problems.append("positive_label: GLUE says what F1 is about (1, in MRPC and QQP). Leave it out.")
     if config.abstain_below is not None:
         problems.append("abstain_below: GLUE wants an answer for every row. Leave it out.")
+    if config.threshold == "precision":
+        problems.append("threshold=precision: GLUE wants an answer for every row. Leave it out.")
     for kind, name in {BY_NAME[name].kind: name for name in names or BY_NAME}.items():
         choices = TASKS[kind].choices
         if config.choose_by not in ("auto", *choices):

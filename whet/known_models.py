@@ -120,11 +120,19 @@ def _encoder(family: Family, spec: EncoderSpec, config: Mapping[str, Any]) -> di
     }
 
 
+def _in_order(id2label: Mapping[str, Any]) -> list[Any]:
+    """By number, where all are numbered."""
+    try:
+        return [id2label[key] for key in sorted(id2label, key=int)]
+    except ValueError:
+        return list(id2label.values())
+
+
 def _head(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
     written = architectures(config)
     named = [head.architecture for head in family.heads.values() if head.architecture in written]
     id2label = config.get("id2label") if named else None
-    labels = tuple(map(str, id2label.values())) if isinstance(id2label, dict) else ()
+    labels = tuple(map(str, _in_order(id2label))) if isinstance(id2label, dict) else ()
     return {
         "tasks": tuple(name for name, task in TASKS.items() if task.layout in family.heads),
         "head": named[0] if named else None,

@@ -19,7 +19,7 @@ from whet.data.lists import with_answers
 from whet.data.readers import read_split_of, read_splits, read_table
 from whet.data.splitting import text_groups
 from whet.data.table import Table
-from whet.data.texts import Texts
+from whet.data.texts import Texts, readable
 from whet.data.wording import counted
 from whet.errors import ConfigError, DataError, RunError, UsageError
 from whet.runs import read_manifest
@@ -107,7 +107,7 @@ def _candidates(model: Model, table: Table, columns: Columns) -> tuple[Int64s, l
     """(n,) rows that may be chosen, and a line for each reason why others are not. Raises DataError where
     none may."""
     names = [name for name in (columns.text, columns.pair) if name is not None]
-    own = [pc.fill_null(table.strings(name), "") for name in names]
+    own = [pc.fill_null(readable(table, name), "") for name in names]
     known, notes = _known_texts(model)
     stacked = [
         pa.chunked_array(
@@ -167,7 +167,7 @@ def _known_texts(model: Model) -> tuple[list[tuple[pa.ChunkedArray, ...]], list[
                 continue
             rows = spelled_labels(table, column["label"]).is_valid()
             names = [name for name in (column["text"], column["pair"]) if name is not None]
-            found.append(tuple(pc.fill_null(table.strings(name).filter(rows), "") for name in names))
+            found.append(tuple(pc.fill_null(readable(table, name).filter(rows), "") for name in names))
     except (KeyError, TypeError):
         return [], [f"{folder / 'run.json'} does not say what it was trained on, {unknown}"]
     except (DataError, RunError) as error:

@@ -4,7 +4,8 @@ Three kinds of input mean the same: texts (or pairs of texts), the padded dictio
 tokeniser returns, or a `PackedBatch`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -50,6 +51,18 @@ class TaskOutput(NamedTuple):
     logits: Tensor  # (n_texts, n_outputs); where words are tagged, (n_words, n_outputs) of all texts
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Meanwhile without dropout; then every part is as it was, however it ends."""
+    before = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in before:
+            part.training = mode
+
+
 class _Packer(nn.Module):
     """Makes a pack of whatever came in. Dropout masks of a bare module follow torch's generator; the
     training loop passes packs that carry its own keys."""
@@ -61,6 +74,7 @@ class _Packer(nn.Module):
                 f"max_length={rules.max_length}: this encoder has {encoder.spec.max_positions} positions. "
                 f"Choose 4 to {encoder.spec.max_positions}."
             )
+        tokeniser.check_fits(encoder.spec.vocab_size)
         self.encoder = encoder
         self.tokeniser = tokeniser
         self.rules = rules

@@ -32,6 +32,7 @@ from whet.metrics import Counts, Floats
 from whet.multilabel_metrics import (
     RATIOS,
     Bools,
+    average_precision,
     binary_cross_entropies,
     checked,
     counts_by_threshold,
@@ -182,10 +183,11 @@ def micro_pr_auc_interval(probabilities: NDArray[Any], true: Bools, seed: int = 
     if n_positive == 0:
         return None
     area, without = left_out_precisions(probabilities[chosen].ravel(), some)
+    whole = area if len(chosen) == n else average_precision(probabilities.ravel(), true.ravel())
     shares = np.nan_to_num(without - area).reshape(len(chosen), n_labels).sum(axis=1)
     variance = float((shares**2).sum()) * len(chosen) / n
     n_all = n_positive if len(chosen) == n else int(true.sum())
-    return _wilson_of(area, variance, n) or wilson(area * n_all, n_all)
+    return _wilson_of(whole, variance, n) or wilson(whole * n_all, n_all)
 
 
 def multilabel_intervals(

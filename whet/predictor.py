@@ -13,7 +13,7 @@ from whet.encoder.device import computing
 from whet.encoder.packing import PackedBatch
 from whet.errors import CheckpointError
 from whet.features import Features
-from whet.model import TextModel
+from whet.model import TextModel, evaluating
 from whet.text.batches import inference_batches
 from whet.text.store import Store, store_of
 
@@ -95,9 +95,7 @@ class Predictor:
         """Hand `put` the texts (n,) of each pack, the pack, and what `compute` gives for them, in float64.
         Raises NonFinite where that is not finite."""
         device = next(self.model.parameters()).device
-        was_training = self.model.training
-        self.model.eval()
-        with torch.inference_mode(), computing(self.precision, device):
+        with evaluating(self.model), torch.inference_mode(), computing(self.precision, device):
             for texts in inference_batches(store.ensure().lengths, _TOKENS):
                 batch = self.model.batch(store, texts, self.precision)
                 batch = batch if features is None else features.on(batch, texts)
@@ -109,4 +107,3 @@ class Predictor:
                         "train again with a lower rate (--lr)."
                     )
                 put(texts, batch, rows)
-        self.model.train(was_training)

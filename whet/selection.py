@@ -45,7 +45,7 @@ def spread_out(vectors: Floats, doubts: Floats, n_chosen: int, seed: int) -> Int
     clusters = KMeans(n_chosen, n_init=1, max_iter=_MOST_ROUNDS, random_state=seed)
     with warnings.catch_warnings():  # of fewer different vectors than clusters, which is seen to below
         warnings.simplefilter("ignore", ConvergenceWarning)
-        clusters.fit(points, sample_weight=doubts)
+        clusters.fit(points, sample_weight=np.maximum(doubts, np.finfo(np.float64).tiny))
     gaps = ((points - clusters.cluster_centers_[clusters.labels_]) ** 2).sum(axis=1)
     order = np.lexsort((gaps, clusters.labels_))
     is_chosen = np.zeros(len(doubts), np.bool_)

@@ -208,8 +208,10 @@ class Model:
     ) -> Columns:
         """The columns named now, else those of the training data where the table has them, else inferred."""
         rules = self.module.rules
-        if text is None and pair is None and rules.text_column in table.names:
-            text, pair = rules.text_column, rules.pair_column
+        if text is None and rules.text_column in table.names:
+            text = rules.text_column
+        if pair is None and text is not None and rules.pair_column in table.names:
+            pair = rules.pair_column
         if label is None:
             present = tuple(name for name in rules.label_columns if name in table.names)
             label = (rules.label_columns if present and need_label else present) or None

@@ -60,7 +60,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     # Its blocks need long texts, and the first short one would switch them off for good.
     "big_bird": {"attention_type": "original_full"}
 }
-"""Entries of config.json that are read otherwise than they stand."""
+"""Entries of config.json that are read otherwise than they stand, and saved so."""
 
 _NOT_OF_THE_ENCODER = ("auto_map", "id2label", "label2id", "problem_type", "quantization_config")
 """Entries of config.json that no module here is built by."""
@@ -149,6 +149,7 @@ def _family(text: str) -> Family:
         encoder_prefix=f"{plain.base_model_prefix}.",
         heads=heads,
         is_packed=False,
+        changed=_CHANGES.get(settings.model_type, {}),
         convert=_converted,
     )
 

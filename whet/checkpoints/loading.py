@@ -250,7 +250,10 @@ def _check_encoder(
         theirs = names.rows[ours]
         if ours not in encoder:
             absent = [name for name in theirs if name not in foreign]
-            if not _is_of_pooler(ours):
+            if not absent:
+                found = ", ".join(f"{name} {tuple(foreign[name].shape)}" for name in theirs)
+                problems.append(f"{found}: config.json asks for {tuple(shape)} in all")
+            elif not _is_of_pooler(ours):
                 problems.append(f"{', '.join(absent)}: missing")
         elif encoder[ours].shape != shape:
             found = ", ".join(f"{name} {tuple(foreign[name].shape)}" for name in theirs)

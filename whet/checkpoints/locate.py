@@ -83,7 +83,12 @@ def _local(name: str) -> Path | None:
     """The folder of what is no hub name; None for one that may be. Raises CheckpointError."""
     if not name.strip():
         raise CheckpointError("The model has no name. Name a folder, mini, or a hub name.")
-    folder = Path(name).expanduser()
+    try:
+        folder = Path(name).expanduser()
+    except RuntimeError:  # of a user that there is not
+        raise CheckpointError(
+            f"'{name}': there is no such folder. Name another, mini, or a hub name."
+        ) from None
     if folder.is_dir():
         inner = folder / "model"  # a run folder holds its model one floor down
         is_run = not (folder / "config.json").exists() and (folder / "run.json").exists()
@@ -170,7 +175,7 @@ def _cached(name: str) -> Path | None:
 
     repository, _, revision = name.partition("@")
     try:
-        return Path(
+        folder = Path(
             huggingface_hub.snapshot_download(
                 repository,
                 revision=revision or None,
@@ -182,8 +187,25 @@ def _cached(name: str) -> Path | None:
         raise CheckpointError(
             f"'{name}' is neither a folder, nor 'mini', nor a hub name (owner/name[@revision])."
         ) from None
-    except errors.LocalEntryNotFoundError:
-        return None
+    except errors.LocalEntryNotFoundError as error:
+        found = getattr(error, "snapshot_path", None)  # where files of the repository lack, whichever
+        if found is None:
+            return None
+        folder = Path(found)
+    return folder if _is_whole(folder) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether what a checkpoint takes is there: a cache may hold some files of it only."""
+    names = {path.name for path in folder.glob("*")}
+    index = folder / "model.safetensors.index.json"
+    shards = {"model.safetensors"}
+    if index.exists():
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    has_tokeniser = "tokenizer.json" in names or "vocab.txt" in names or "vocab.json" in names
+    has_tokeniser = has_tokeniser or any(name.endswith(".model") for name in names)
+    has_pickle = any(name.startswith("pytorch_model") for name in names)  # refused by its own message
+    return "config.json" in names and (shards <= names or has_pickle) and has_tokeniser
 
 
 def _online(name: str, question: Callable[[], Any]) -> None:

@@ -20,11 +20,11 @@ class NameTable:
     rows: Mapping[str, tuple[str, ...]]
 
     def load(self, foreign: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Foreign tensors -> ours, for every row whose foreign tensors are all there."""
+        """Foreign tensors -> ours, for every row whose foreign tensors are all there, and of one shape."""
         return {
             ours: foreign[theirs[0]] if len(theirs) == 1 else torch.cat([foreign[name] for name in theirs])
             for ours, theirs in self.rows.items()
-            if all(name in foreign for name in theirs)
+            if all(name in foreign for name in theirs) and len({foreign[name].shape for name in theirs}) == 1
         }
 
     def save(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

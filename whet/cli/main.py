@@ -80,7 +80,8 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a label that the terminal has no letters for
     try:
         status = app(standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever began us
+            sys.stdout.flush()
     except SystemExit as leaving:
         # rich and click end with status 1 when the reader has gone, as in `whet ... | head`
         sys.exit(0 if isinstance(leaving.__context__, BrokenPipeError) else leaving.code)

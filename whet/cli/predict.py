@@ -55,6 +55,8 @@ def command(
         raise UsageError(
             f"There are {len(text or [])} --text and {len(pair)} --pair; give one --pair for each --text."
         )
+    if text and (text_column or pair_column):
+        raise UsageError("--text-column and --pair-column are about a file; leave them out with --text.")
     if to is not None and not to.endswith((".jsonl", ".csv")):
         raise UsageError(f"--to {to}: the name must end in .jsonl or .csv.")
 

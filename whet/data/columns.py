@@ -247,11 +247,11 @@ def _fitting_label(table: Table, text: str, pair: str | None, notes: list[str]) 
 def _n_values(table: Table, name: str) -> int:
     """Different values, or labels in lists; 0 where it can be no label column."""
     nested = pa.types.is_nested(table.column(name).type)
-    if (nested and not _is_list(table, name)) or (not nested and _is_free_text(table, name)):
-        return 0
     try:
+        if (nested and not _is_list(table, name)) or (not nested and _is_free_text(table, name)):
+            return 0
         return n_distinct(table, name)
-    except pa.ArrowException:  # lists of lists or records
+    except pa.ArrowException:  # lists of lists or records, bytes that are no text
         return 0
 
 

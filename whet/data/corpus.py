@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from whet.config import Documents
 from whet.data.columns import infer_columns
+from whet.data.folders import CONLL
 from whet.data.lines import Lines, refuse_binary
-from whet.data.readers import CONLL, HEAD_BYTES, KNOWN, READ_ROWS, file_of, read_splits
+from whet.data.readers import HEAD_BYTES, KNOWN, READ_ROWS, file_of, read_splits
 from whet.data.spool import Spool
 from whet.data.table import Columns, Table
 from whet.data.texts import readable

@@ -12,7 +12,11 @@ STEMS: Mapping[str, tuple[str, ...]] = {
     "dev": ("dev", "validation", "valid", "val", "dev_matched"),
     "test": ("test", "test_matched"),
 }
-SUFFIXES = (".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet")
+CONLL = (".conll", ".iob", ".iob2", ".bio", ".iobes")
+SUFFIXES = (
+    *(".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"),
+    *CONLL,
+)
 
 
 def split_files(folder: Path) -> dict[str, Path]:

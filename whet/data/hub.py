@@ -44,11 +44,20 @@ def parquet_batches(source: str, path: Path, n_rows: int) -> tuple[Iterator[Batc
     return _parquet_batches(source, file, n_rows, names), names
 
 
+def _decoded(table: pa.Table) -> pa.Table:
+    """Categories as what they stand for: each row group has its own, and a spool takes one for all."""
+    for i, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            plain = table.column(i).cast(field.type.value_type)
+            table = table.set_column(i, field.name, plain)
+    return table
+
+
 def _parquet_batches(source: str, file: pq.ParquetFile, n_rows: int, names: ClassNames) -> Iterator[Batch]:
     start = 0
     try:
         for batch in file.iter_batches(batch_size=n_rows):
-            table = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            table = _decoded(pa.Table.from_batches([batch]).replace_schema_metadata(None))
             check_values(source, table, start)
             yield with_class_names(source, table, names, start), None
             start += table.num_rows

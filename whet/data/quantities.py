@@ -41,8 +41,8 @@ def read_quantities(table: Table, column: str, decimal: str | None = None) -> Qu
     kind = values.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         numbers = pc.cast(values, pa.float64(), safe=False)
-        present = values.is_valid().to_numpy()
         found = Quantities(pc.fill_null(numbers, np.nan).to_numpy(), ".", None)
+        present = ~np.isnan(found.values)  # NaN is how pandas writes what is not there
         texts = numbers
     else:
         texts = pc.utf8_trim_whitespace(table.strings(column))

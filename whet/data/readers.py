@@ -11,12 +11,14 @@ from typing import IO, Any, final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from whet.data import hub
 from whet.data.conll import conll_batches, looks_like_conll
 from whet.data.delimited import Batch, csv_batches, sniff_delimiter, tsv_batches
-from whet.data.folders import glue_columns, is_saved_dataset, split_files
+from whet.data.folders import CONLL, glue_columns, is_saved_dataset, split_files
 from whet.data.jsonlines import json_array_batches, json_line_batches, pipe_batches
+from whet.data.labels import spelled_labels
 from whet.data.lines import FORMATS, Lines, refuse_binary
 from whet.data.memory import is_frame, table_of_frame, table_of_lists
 from whet.data.spool import Spool
@@ -29,7 +31,6 @@ READ_ROWS = 10_000
 HEAD_BYTES = 256 * 1024  # enough to tell a format and a delimiter
 STDIN = "<stdin>"
 KNOWN = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
-CONLL = (".conll", ".iob", ".iob2", ".bio", ".iobes")
 ANOTHER = " Is the name right?"
 
 
@@ -81,7 +82,12 @@ def read_split_of(source: Any, *wanted: str, label: str | None = None) -> Table:
 
 
 def _has_values(table: Table, column: str) -> bool:
-    return column in table.names and table.column(column).null_count < len(table)
+    if column not in table.names:
+        return False
+    values = table.column(column)
+    if not pa.types.is_nested(values.type):
+        values = spelled_labels(table, column)
+    return bool(values.null_count < len(table))
 
 
 def stream_tables(source: Any, rows: int = 4096) -> Iterator[Table]:
@@ -178,13 +184,11 @@ def _read_folder(folder: Path, source: str) -> dict[str, Table]:
         )
     tables = {split: _read_file(path, os.path.join(source, path.name)) for split, path in files.items()}
     first = next(iter(tables.values()))
-    glue = {split for split, path in files.items() if path.suffix == ".tsv"}
-    return {
-        split: replace(table, minus_one_is_unlabelled=True, known=glue_columns(table.names, first.names))
-        if split in glue
-        else table
-        for split, table in tables.items()
-    }
+    for split, path in files.items():
+        known = glue_columns(tables[split].names, first.names) if path.suffix == ".tsv" else None
+        if known is not None:
+            tables[split] = replace(tables[split], minus_one_is_unlabelled=True, known=known)
+    return tables
 
 
 def _read_file(path: Path, source: str) -> Table:

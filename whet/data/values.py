@@ -55,9 +55,14 @@ def typed_array(
 
 def _fitting_array(values: list[object], known: pa.DataType) -> pa.Array | None:
     """The values under one type, None where they have none. Not under the known type where that would lose
-    something: a record its new keys, true its name."""
-    loses = pa.types.is_nested(known) or (
-        pa.types.is_floating(known) and any(isinstance(value, bool) for value in values)
+    something: a record its new keys, true its name, a number what stands behind its point."""
+    kinds_of = set(map(type, values))
+    if {bool, float} <= kinds_of:  # pyarrow takes true for 1 there
+        return None
+    loses = (
+        pa.types.is_nested(known)
+        or (pa.types.is_floating(known) and bool in kinds_of)
+        or (pa.types.is_integer(known) and not kinds_of.isdisjoint((bool, float)))
     )
     for kind in (None,) if pa.types.is_null(known) or loses else (known, None):
         try:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from whet.data.lists import with_answers
+from whet.errors import DataError
 from whet.examples import Prediction
 from whet.files import file_beside
 
@@ -40,7 +42,23 @@ def open_writer(to: str | os.PathLike[str] | None) -> Iterator[Write]:
 def _write_json(file: IO[str], rows: Sequence[Mapping[str, Any]], predictions: Sequence[Prediction]) -> None:
     for row, prediction in zip(rows or [{}] * len(predictions), predictions, strict=True):
         line = with_answers(row, prediction.to_json())
-        file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        file.write(_json_of(line) + "\n")
+
+
+def _json_of(line: Mapping[str, Any]) -> str:
+    """JSON has no NaN: a column of the input that holds it has a null there."""
+    try:
+        return json.dumps(line, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(line), ensure_ascii=False, default=str, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _CsvWriter:
@@ -49,6 +67,7 @@ class _CsvWriter:
     def __init__(self, file: IO[str]) -> None:
         self._file = file
         self._writer: csv.DictWriter[str] | None = None
+        self._n_written = 0
 
     def __call__(self, rows: Sequence[Mapping[str, Any]], predictions: Sequence[Prediction]) -> None:
         for row, prediction in zip(rows or [{}] * len(predictions), predictions, strict=True):
@@ -56,4 +75,11 @@ class _CsvWriter:
             if self._writer is None:
                 self._writer = csv.DictWriter(self._file, list(line), lineterminator="\n")
                 self._writer.writeheader()
+            new = [name for name in line if name not in self._writer.fieldnames]
+            if new:
+                raise DataError(
+                    f"Row {self._n_written + 1} has {', '.join(new)}, which no row before it has, and a CSV "
+                    "file has one header. Write JSON lines (--to NAME.jsonl)."
+                )
             self._writer.writerow(line)
+            self._n_written += 1

@@ -17,6 +17,8 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
+        if device.type == "meta":  # which computes nothing
+            raise RuntimeError
     except (RuntimeError, AssertionError):
         raise ConfigError(f"device={name}: there is no such device here. Use auto or cpu.") from None
     return device

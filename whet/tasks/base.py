@@ -287,6 +287,10 @@ class Task(ABC):
         `metrics` in an evaluation. Not computed while training."""
         return {}
 
+    def n_parts(self, rules: TextRules) -> int:
+        """Texts that make one sequence."""
+        return 1 if rules.pair_column is None else 2
+
     def n_probed_tokens(self, store: Store) -> int:
         """Tokens that `probed` reads."""
         return 0

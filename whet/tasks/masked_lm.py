@@ -240,6 +240,10 @@ class MaskedLM(Task):
         documents = np.repeat(targets, [len(rows) for rows in logits])
         return dict(masked_intervals(*self._of_tokens(logits), documents))
 
+    def n_parts(self, rules: TextRules) -> int:
+        """Of a pair the texts stand one after the other."""
+        return 2 if self.next_sentence else 1
+
     def n_probed_tokens(self, store: Store) -> int:
         """Each of the tokens that are probed takes a window."""
         mean = float(store.ensure().lengths.mean())

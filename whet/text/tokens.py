@@ -13,7 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from whet.config import Cut
-from whet.errors import CheckpointError
+from whet.errors import CheckpointError, ConfigError
 from whet.text.characters import exact
 from whet.text.encoding import Encoded
 from whet.text.tokeniser_files import converted, settings_of, special_tokens, write_files
@@ -143,6 +143,25 @@ class Tokeniser:
     def ids(self) -> list[int]:
         """Of all tokens."""
         return sorted(self.backend.get_vocab().values())
+
+    def check_fits(self, n_words: int) -> None:
+        """Raises CheckpointError where a token has no row in a table of so many words."""
+        largest = max(self.ids, default=0)
+        if largest >= n_words:
+            raise CheckpointError(
+                f"{self.source}: the tokeniser has a token number {largest} and the encoder {n_words} words; "
+                "they do not belong together."
+            )
+
+    def check_room(self, max_length: int, n_texts: int) -> None:
+        """Raises ConfigError where so many texts, of a token each, do not fit beside the special tokens."""
+        n_special = self.template(n_texts).n_special
+        if max_length < n_special + n_texts:
+            what = "a text" if n_texts == 1 else "two texts"
+            raise ConfigError(
+                f"max_length={max_length}: {n_special} tokens stand around {what}. Choose at least "
+                f"{n_special + n_texts}."
+            )
 
     @property
     def mask(self) -> int | None:

@@ -46,6 +46,8 @@ class WordWindows:
         head, tail = (np.array(part, np.int32) for part in template.tokens)
         for first, stop, own, own_stop in spans.T[np.argsort(owners, kind="stable")].tolist():
             body = tokens[begins[first] : begins[stop]][:room]  # a word longer than that stands alone
+            if len(head) + len(body) + len(tail) == 0:
+                body = np.array([self.tokeniser.unknown], np.int32)  # a sequence has at least one
             ids.append(np.concatenate([head, body, tail]))
             kinds = [*template.kinds[0], *[template.text_kinds[0]] * len(body), *template.kinds[1]]
             types.append(np.array(kinds, np.uint8))

@@ -22,7 +22,7 @@ from whet.data.wording import counted
 from whet.encoder.device import resolve_device, resolve_precision
 from whet.encoder.memory import bound_caches, keep_freed_memory
 from whet.encoder.network import EncoderSpec
-from whet.errors import CheckpointError, ConfigError
+from whet.errors import ConfigError
 from whet.model import TextModel, layout_of, start_model
 from whet.recipes import DEFAULT
 from whet.tasks import Task
@@ -174,12 +174,9 @@ def prepare(request: Request, say: Say) -> Prepared:
         location = _made(data, config, Path(scratch.name), say)
     checkpoint = open_checkpoint(location.folder)
     tokeniser = Tokeniser.load(checkpoint.folder, checkpoint.spec.n_types)
-    if tokeniser.vocab_size > checkpoint.spec.vocab_size:
-        raise CheckpointError(
-            f"{location.folder}: the tokeniser has {tokeniser.vocab_size} words and the encoder "
-            f"{checkpoint.spec.vocab_size}; they do not belong together."
-        )
+    tokeniser.check_fits(checkpoint.spec.vocab_size)
     rules = _rules(config, data, checkpoint.family, checkpoint.spec)
+    tokeniser.check_room(rules.max_length, data.task.n_parts(rules))
     place = location, checkpoint.spec.hidden_size, device, precision
     prepared = replace(_bound(data, config, rules, *place, tokeniser), scratch=scratch)
     for note in prepared.task.training_notes():

@@ -1,6 +1,7 @@
 """What a family of encoders has to say about itself."""
 
 import math
+import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -57,6 +58,7 @@ class Family:
     encoder_prefix: str  # what stands before the encoder's names in a model with a head
     heads: Mapping[str, "HeadClass"]  # by what a task's `layout` is
     is_packed: bool = True  # else it is padded inside
+    changed: Config = types.MappingProxyType({})  # entries of config.json that are computed otherwise
     convert: Callable[[Tensors, Config], Tensors] = lambda tensors, config: tensors  # to the names of today
 
     def head_class(self, layout: str) -> "HeadClass":
@@ -81,7 +83,7 @@ class Family:
     @property
     def _base_class(self) -> str:
         """transformers' class of the encoder without a head."""
-        return next(iter(self.heads.values())).architecture.partition("For")[0] + "Model"
+        return next(iter(self.heads.values())).architecture.rpartition("For")[0] + "Model"
 
     def encoder_of(self, layout: str | None, spec: EncoderSpec, config: Config) -> AnyEncoder:
         """As it is in the class of a layout; None: by itself."""
