@@ -242,6 +242,21 @@ def test_a_model_in_the_local_cache_is_used_without_a_word_to_the_network(
         assert json.loads(outcome.out)["text"] == "good parcel"
 
 
+def test_a_cache_that_holds_some_files_of_a_model_is_not_the_model(whet, classifier, tmp_path, monkeypatch):
+    """As where only a tokeniser was fetched: the hub is asked, which here it must not be."""
+    from huggingface_hub import constants
+
+    revision = "0" * 40
+    cached = tmp_path / "hub/models--somebody--tiny"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs/main").write_text(revision)
+    shutil.copytree(classifier, cached / "snapshots" / revision)
+    (cached / "snapshots" / revision / "model.safetensors").unlink()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    whet("predict", "somebody/tiny", "--text", "good").refused("is not in the local cache", "HF_HUB_OFFLINE")
+
+
 @pytest.mark.parametrize(
     "name", ["./tiny", "/nowhere/tiny", "models/bert/tiny", "minni x", "tiny.csv/", "~/no-model"]
 )

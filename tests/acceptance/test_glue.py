@@ -386,6 +386,11 @@ def test_broken_rows_of_qqp_are_left_out_and_counted(whet, data, encoder, tmp_pa
         (("DIR", "--transfer", "mnli", "--tasks", "mnli,cola"), 2, ("rte, mrpc, sts-b", "none is among")),
         (("DIR", "--set", "positive_label=1"), 1, ("positive_label", "leave it out")),
         (("DIR", "--set", "abstain_below=0.5"), 1, ("abstain_below", "every row")),
+        (
+            ("DIR", "--set", "threshold=precision", "--set", "min_precision=0.9"),
+            1,
+            ("threshold=precision", "every row"),
+        ),
         (("DIR", "--set", "choose_by=mcc"), 1, ("choose_by=mcc", "sts-b", "pearson")),
         (("DIR", "--set", "epoch=1"), 1, ("no setting 'epoch'", "epochs")),
         (("DIR", "--seeds", "0"), 1, ("seeds=0",)),

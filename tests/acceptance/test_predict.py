@@ -483,3 +483,36 @@ def test_a_table_is_no_list_of_texts(classifier):
         with pytest.raises(whet.WhetError, match="column"):
             model.predict(table)
     assert len(model.predict(pd.DataFrame(columns)["text"])) == 2
+
+
+def test_a_column_that_is_named_leaves_the_other_as_it_was_trained_on(whet, train, tmp_path):
+    """Of a model of pairs whose columns have no usual names, and a file that has one of these beside."""
+    first, second, labels = house.pairs(24)
+    data = house.write_csv(Path("pairs.csv"), {"claim": first, "evidence": second, "label": labels})
+    train(data, "--text", "claim", "--pair", "evidence").ok()
+    rows = {"claim": first, "proof": second, "text": ["something else"] * 24}
+    house.write_csv(Path("rows.csv"), rows)
+    renamed = house.read_jsonl(whet("predict", "run", "rows.csv", "--pair-column", "proof").ok().out)
+    house.write_csv(Path("same.csv"), {"claim": first, "evidence": second})
+    same = house.read_jsonl(whet("predict", "run", "same.csv").ok().out)
+    assert [row["probabilities"] for row in renamed] == [row["probabilities"] for row in same]
+
+
+def test_what_a_csv_file_and_json_cannot_hold(whet, classifier):
+    rows = [{"text": "good parcel"}] * 3 + [{"text": "bad parcel", "note": "late"}]
+    house.write_jsonl(Path("rows.jsonl"), rows)
+    whet("predict", classifier, "rows.jsonl", "--to", "out.jsonl").ok()
+    many = [{"text": "good parcel"}] * 4096 + [{"text": "bad parcel", "note": "late"}]
+    house.write_jsonl(Path("many.jsonl"), many)
+    whet("predict", classifier, "many.jsonl", "--to", "out.csv").refused("Row 4097 has note", "NAME.jsonl")
+    assert not Path("out.csv").exists()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"text": ["good parcel"], "price": [float("nan")]}), "nan.parquet")
+    out = whet("predict", classifier, "nan.parquet").ok().out
+    assert json.loads(out, parse_constant=lambda name: pytest.fail(name))["price"] is None
+
+
+def test_columns_are_about_a_file(whet, classifier):
+    whet("predict", classifier, "--text", "a", "--text-column", "body").refused("about a file", status=2)

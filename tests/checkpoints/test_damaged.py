@@ -13,7 +13,10 @@ import whet
 from tests.acceptance import house
 from tests.checkpoints import encoders
 from whet.checkpoints.loading import open_checkpoint
-from whet.errors import CheckpointError
+from whet.checkpoints.locate import locate
+from whet.encoder.device import resolve_device
+from whet.errors import CheckpointError, ConfigError
+from whet.known_models import _in_order
 
 LABELS = ("delivery", "praise", "refund")
 Tensors = dict[str, torch.Tensor]
@@ -194,3 +197,45 @@ def test_what_config_json_cannot_say_of_an_encoder_that_runs_padded(tmp_path: Pa
 def edit(folder: Path, **changes: Any) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("shape", [(32, 20), (16, 32)])
+def test_a_projection_of_another_shape_than_those_it_is_stacked_with(
+    shape: tuple[int, int], classifier: Path, tmp_path: Path
+) -> None:
+    """Found in a review: the first was a traceback, and with two rows too few here and two too many there the
+    tensors were cut at the wrong rows."""
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    name = "bert.encoder.layer.0.attention.self.key.weight"
+
+    def change(tensors: Tensors) -> None:
+        tensors[name] = torch.zeros(shape)
+
+    house.rewrite(folder, change)
+    refused(folder, f"{name} {shape}", "config.json asks for")
+
+
+def test_a_tokeniser_with_more_words_than_the_encoder(classifier: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["model"]["vocab"]["unheard"] = 100_000  # a hole before it, so that counting words finds nothing
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    refused(folder, "token number 100000", "they do not belong together")
+
+
+def test_labels_are_listed_by_number(classifier: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    config = json.loads((folder / "config.json").read_text())
+    names = {str(number): f"label {number}" for number in range(12)}
+    (folder / "config.json").write_text(json.dumps(config | {"id2label": names}, sort_keys=True))
+    assert list(_in_order(json.loads((folder / "config.json").read_text())["id2label"])) == list(
+        names.values()
+    )
+    assert _in_order({"b": 1, "a": 2}) == [1, 2]
+
+
+def test_no_device_and_no_folder() -> None:
+    with pytest.raises(ConfigError, match="there is no such device"):
+        resolve_device("meta")
+    with pytest.raises(CheckpointError, match="there is no such folder"):
+        locate("~nosuchuser/model")

@@ -1,9 +1,8 @@
 """What a family of encoders has to say about itself."""
 
 import math
-import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from torch import Tensor, nn
@@ -58,7 +57,7 @@ class Family:
     encoder_prefix: str  # what stands before the encoder's names in a model with a head
     heads: Mapping[str, "HeadClass"]  # by what a task's `layout` is
     is_packed: bool = True  # else it is padded inside
-    changed: Config = types.MappingProxyType({})  # entries of config.json that are computed otherwise
+    changed: Config = field(default_factory=dict)  # entries of config.json that are computed otherwise
     convert: Callable[[Tensors, Config], Tensors] = lambda tensors, config: tensors  # to the names of today
 
     def head_class(self, layout: str) -> "HeadClass":
