@@ -343,3 +343,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(train, encod
     assert not numbers & set(range(2, 15)), f"innocent rows are named:\n{message}"
     assert "rows.csv" in message
     assert not Path("run/model").exists()
+
+
+def test_a_length_without_room_for_a_pair(train):
+    first, second, labels = house.pairs(20)
+    data = house.write_csv(Path("pairs.csv"), {"text": first, "pair": second, "label": labels})
+    train(data, "--max-length", "4").refused("max_length=4", "3 tokens stand around two texts", "at least 5")
+    assert not Path("run").exists()

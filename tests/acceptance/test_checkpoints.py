@@ -210,7 +210,7 @@ def test_mini_not_installed_prints_the_pip_line(whet, reviews, monkeypatch):
 def test_an_unknown_model_name_without_a_network(train, reviews, without_network):
     start = time.monotonic()
     train(reviews, model="nobody/no-such-model").refused("nobody/no-such-model", "network")
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 40  # six seconds are what it waits; the rest is for a loaded machine
     assert without_network, "the network was to be asked"
     assert not Path("run").exists()
 

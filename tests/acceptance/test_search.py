@@ -263,7 +263,7 @@ def test_rows_of_one_group_are_judged_together(search, monkeypatch, once):
 def test_a_time_limit_is_kept_and_said(search):
     began = time.monotonic()
     outcome = search("--time-limit", "14s", "--trials", "500", "--set", "epochs=3").ok()
-    assert time.monotonic() - began < 16
+    assert time.monotonic() - began < 20
     found = found_in("found")["search"]
     assert 1 <= len([one for one in found["trials"] if one["state"] == "complete"]) < 500
     assert "for trials" in outcome.out

@@ -411,3 +411,18 @@ def test_layers_beside_each_other_are_one() -> None:
     assert {id(p) for p in layers[1].parameters()} == {
         id(p) for name, p in base.named_parameters() if ".1." in name
     }
+
+
+def test_what_is_computed_otherwise_is_saved_so(tmp_path: Path) -> None:
+    """BigBird computes full attention here; transformers would take its own blocks for long texts again."""
+    folder = encoders.save(encoders.make("big_bird", "text"), tmp_path / "theirs")
+    config = json.loads((folder / "config.json").read_text())
+    assert config["attention_type"] == "block_sparse"
+    save_model(load_model(folder), tmp_path / "ours")
+    assert json.loads((tmp_path / "ours" / "config.json").read_text())["attention_type"] == "original_full"
+
+
+def test_the_class_without_a_head_is_one_that_there_is(tmp_path: Path) -> None:
+    """Its name may hold "For" itself: RoFormer."""
+    folder = encoders.save(encoders.make("roformer", "text"), tmp_path / "theirs")
+    assert open_checkpoint(folder).family.head_class("mean").architecture == "RoFormerModel"

@@ -113,7 +113,7 @@ def test_groups_are_those_of_the_folded_texts(texts):
 def test_a_million_rows_in_seconds():
     rng = np.random.default_rng(0)
     labels, groups = rng.integers(0, 100, 1_000_000), rng.integers(0, 900_000, 1_000_000)
-    start = time.monotonic()
+    start = time.process_time()
     held = split(labels, groups, 0.1)
     assert held.sum() == 5000
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10

@@ -1,5 +1,8 @@
 """Sentences as windows of tokens, and texts as windows: against the tokenizers library, word by word."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import whet
+from tests.acceptance import house
 from whet.checkpoints.locate import locate
 from whet.data.sentences import Sentence
 from whet.text import whole as whole_module
@@ -110,3 +114,15 @@ def test_windows_of_one_text_drop_different_units() -> None:
     store = store_of([("one " * 100,), ("two " * 100,)], WindowedTexts(module.tokeniser, 24)).ensure()
     batch = pack_texts(store, np.arange(2), dropout=(0, 1))
     assert len(set(batch.dropout_keys.tolist())) == len(batch.dropout_keys)
+
+
+def test_an_empty_sentence_without_special_tokens_is_a_token_that_is_not_read(tmp_path: Path) -> None:
+    folder = house.make_checkpoint(tmp_path / "tiny")
+    content = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(content | {"post_processor": None}))
+    tokeniser = Tokeniser.load(folder)
+    assert tokeniser.template(1).n_special == 0
+    encoded = WordWindows(tokeniser, 10)([Sentence.of_words([])])
+    assert encoded.ids.tolist() == [tokeniser.unknown]
+    assert encoded.reads is not None
+    assert not encoded.reads.any()

@@ -4,7 +4,7 @@ from tests.reference.entries import Entry
 
 ENTRY = Entry(
     {
-        "vocab_size": 101,
+        "vocab_size": 211,
         "hidden_size": 44,
         "num_hidden_layers": 3,
         "num_attention_heads": 4,

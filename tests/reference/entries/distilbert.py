@@ -4,7 +4,7 @@ from tests.reference.entries import Entry
 
 ENTRY = Entry(
     {
-        "vocab_size": 101,
+        "vocab_size": 211,
         "dim": 44,
         "n_layers": 3,
         "n_heads": 4,
