@@ -363,9 +363,9 @@ def load_encoder(
 
     opened = open_checkpoint(locate(os.fspath(checkpoint)).folder)
     encoder, _ = encoder_from(opened, dropout, torch.Generator().manual_seed(0))
-    return TextEncoder(
-        encoder, Tokeniser.load(opened.folder, opened.spec.n_types), TextRules(max_length)
-    ).eval()
+    tokeniser = Tokeniser.load(opened.folder, opened.spec.n_types)
+    tokeniser.check_fits(opened.spec.vocab_size)
+    return TextEncoder(encoder, tokeniser, TextRules(max_length)).eval()
 
 
 def load_module(

@@ -74,7 +74,6 @@ class _Packer(nn.Module):
                 f"max_length={rules.max_length}: this encoder has {encoder.spec.max_positions} positions. "
                 f"Choose 4 to {encoder.spec.max_positions}."
             )
-        tokeniser.check_fits(encoder.spec.vocab_size)
         self.encoder = encoder
         self.tokeniser = tokeniser
         self.rules = rules
@@ -231,7 +230,8 @@ def start_model(
     same labels (matched by name, in any order), else a new one.
 
     The seed is set before anything new is made. Raises ConfigError for more tokens than the encoder has
-    positions."""
+    positions, CheckpointError for a tokeniser that is not the encoder's."""
+    tokeniser.check_fits(checkpoint.spec.vocab_size)
     generator = torch.Generator().manual_seed(seed)
     layout = layout_of(task, rules.pooling)
     encoder, new_pooler = encoder_from(checkpoint, dropout, generator, layout)

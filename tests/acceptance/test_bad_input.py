@@ -1,6 +1,7 @@
 """Bad input: one message on stderr that names place, value, rule and next step; status 1; nothing left."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -345,8 +346,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(train, encod
     assert not Path("run/model").exists()
 
 
-def test_a_length_without_room_for_a_pair(train):
+def test_a_length_without_room_for_a_pair(train, encoder, tmp_path):
+    """A tokeniser that puts four tokens around a pair, as RoBERTa's does."""
+    four = shutil.copytree(encoder, tmp_path / "four")
+    content = json.loads((four / "tokenizer.json").read_text())
+    pair = content["post_processor"]["pair"]
+    pair.insert(2, pair[0])
+    (four / "tokenizer.json").write_text(json.dumps(content))
     first, second, labels = house.pairs(20)
     data = house.write_csv(Path("pairs.csv"), {"text": first, "pair": second, "label": labels})
-    train(data, "--max-length", "4").refused("max_length=4", "3 tokens stand around two texts", "at least 5")
+    options = ("--max-length", "4", "--set", "long_texts=window")
+    train(data, *options, model=four).refused("max_length=4", "4 tokens stand around two texts", "at least 5")
     assert not Path("run").exists()

@@ -154,13 +154,13 @@ class Tokeniser:
             )
 
     def check_room(self, max_length: int, n_texts: int) -> None:
-        """Raises ConfigError where so many texts, of a token each, do not fit beside the special tokens."""
+        """Raises ConfigError where no token of so many texts fits beside the special tokens."""
         n_special = self.template(n_texts).n_special
-        if max_length < n_special + n_texts:
+        if max_length <= n_special:
             what = "a text" if n_texts == 1 else "two texts"
             raise ConfigError(
                 f"max_length={max_length}: {n_special} tokens stand around {what}. Choose at least "
-                f"{n_special + n_texts}."
+                f"{n_special + 1}."
             )
 
     @property
