@@ -75,7 +75,7 @@ def test_the_default_against_itself_is_equal() -> None:
 def test_a_default_that_stands_alone_is_no_equal():
     found = the_same("mcc", 0.5, 100, 3, alone=True)
     assert found.word == "cannot tell"
-    assert found.sentence.startswith("Cannot tell: no trial beside the default was trained to its end.")
+    assert found.sentence.startswith("Cannot tell: no trial beside the default was trained to its end;")
 
 
 def test_losses_are_told_as_losses():
