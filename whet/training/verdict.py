@@ -48,8 +48,8 @@ class Verdict:
         """For people."""
         if self.test == _ALONE:
             return (
-                f"Cannot tell: no trial beside the default was trained to its end; the others stood worse where "
-                f"they were stopped, failed, or had no time. The default's "
+                f"Cannot tell: no trial beside the default was trained to its end; the others stood worse "
+                f"where they were stopped, failed, or had no time. The default's "
                 f"{NAMES.get(self.metric, self.metric)} is {self.default:.4f} on {self.n_rows:,} rows."
             )
         if self.test == _ITSELF:
