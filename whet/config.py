@@ -334,7 +334,7 @@ def make_config(values: Mapping[str, Any]) -> TrainConfig:
     """A configuration from plain values, such as a call's keyword arguments.
 
     Raises ConfigError, which lists every bad key and every bad value at once."""
-    unknown = [f"there is no setting '{key}'.{meant(key)}" for key in values if key not in SETTINGS]
+    unknown = _unknown(values)
     try:
         config = TrainConfig(**{key: value for key, value in values.items() if key in SETTINGS})
     except ConfigError as error:
@@ -347,16 +347,19 @@ def make_config(values: Mapping[str, Any]) -> TrainConfig:
 def check_values(values: Mapping[str, Any]) -> None:
     """Raises ConfigError for settings that are none and for values out of their range, each by itself: some
     of those that another configuration is compared by."""
-    resting = TrainConfig()
-    problems = [f"there is no setting '{key}'.{meant(key)}" for key in values if key not in SETTINGS]
-    for key in values.keys() & SETTINGS:
-        try:
-            if values[key] != getattr(resting, key):
+    problems = _unknown(values)
+    for key in values:
+        if key in KINDS:
+            try:
                 KINDS[key].checked(values[key])
-        except ConfigError as error:
-            problems.append(str(error))
+            except ConfigError as error:
+                problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _unknown(values: Mapping[str, Any]) -> list[str]:
+    return [f"there is no setting '{key}'.{meant(key)}" for key in values if key not in SETTINGS]
 
 
 def _word(value: float | None) -> str:

@@ -1,4 +1,5 @@
-"""Texts in, logits out, in the caller's order. Immutable, thread-safe, knows no run folder."""
+"""Texts in, logits out, in the caller's order. Immutable, knows no run folder; thread-safe for a model that
+is in evaluation, as one that was loaded is."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

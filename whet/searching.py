@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, final
 
 from whet.api import listening, load
-from whet.config import make_config
+from whet.config import check_values, make_config
 from whet.config_text import parse_seconds
 from whet.data.table import LabelColumns, one_or_several
 from whet.errors import ConfigError, UsageError
@@ -19,7 +19,7 @@ from whet.training.data import Named
 from whet.training.events import Listener
 from whet.training.prepare import Request
 from whet.training.search import help_search, resume_search, run_search
-from whet.training.search_ground import SearchRequest
+from whet.training.search_ground import OF_A_MACHINE, SearchRequest
 from whet.user_model import Model
 
 TRIALS = 20
@@ -116,7 +116,11 @@ def search(
         raise UsageError("resume goes on, overwrite replaces, join helps another. Choose one of the three.")
     if join and limit is not None:
         raise UsageError("The time limit is that of the process that leads the search; leave it out.")
-    config = make_config(with_recipe(recipe, {**settings, "time_limit": limit}))
+    if resume or join:  # the settings are the search's own, which these are compared with
+        check_values(settings)
+        config = make_config({name: settings[name] for name in OF_A_MACHINE if name in settings})
+    else:
+        config = make_config(with_recipe(recipe, {**settings, "time_limit": limit}))
     request = Request(
         named=Named(data, dev, test, task, text, pair, one_or_several(label), group),
         config=config,

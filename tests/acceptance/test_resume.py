@@ -340,7 +340,7 @@ def test_a_run_that_is_stopped_while_it_is_scored_goes_on(whet, train, reviews, 
     with monkeypatch.context() as patch:
         patch.setattr(finish, "score_and_save", stop)
         assert train(reviews, *options).status == 130
-    assert "whet train" in whet("train", "--resume", "--out", "run").ok().err + "whet train"
+    whet("train", "--resume", "--out", "run").ok()
     weights = [Path(run, "model", "model.safetensors").read_bytes() for run in ("run", "whole")]
     assert weights[0] == weights[1]
     assert Path("run/metrics.jsonl").read_bytes() == Path("whole/metrics.jsonl").read_bytes()

@@ -385,6 +385,11 @@ def test_a_small_space_is_gone_on_with_as_it_was_asked_for(search, whet, encoder
     whet("search", rows, *given, "--out", "found").ok()
     assert len(found_in("found")["search"]["trials"]) == 3
     assert "nothing is left" in whet("search", rows, *given, "--out", "found", "--resume").ok().err
+    alone = ("--set", "min_precision=0.9")  # which makes no configuration by itself, and is told to differ
+    whet("search", "--out", "found", "--resume", *alone).refused(
+        "min_precision: the search has None, now 0.9"
+    )
+    whet("search", "--out", "found", "--resume", "--set", "min_precision=7").refused("min_precision=7")
 
 
 def test_what_stands_there_is_overwritten_only_where_the_study_can_be_made(search, once):

@@ -248,14 +248,11 @@ def _check_encoder(
     problems = []
     for ours, shape in shapes.items():
         theirs = names.rows[ours]
-        if ours not in encoder:
-            absent = [name for name in theirs if name not in foreign]
-            if not absent:
-                found = ", ".join(f"{name} {tuple(foreign[name].shape)}" for name in theirs)
-                problems.append(f"{found}: config.json asks for {tuple(shape)} in all")
-            elif not _is_of_pooler(ours):
+        absent = [name for name in theirs if name not in foreign]
+        if absent:
+            if not _is_of_pooler(ours):
                 problems.append(f"{', '.join(absent)}: missing")
-        elif encoder[ours].shape != shape:
+        elif ours not in encoder or encoder[ours].shape != shape:
             found = ", ".join(f"{name} {tuple(foreign[name].shape)}" for name in theirs)
             problems.append(f"{found}: config.json asks for {tuple(shape)} in all")
         elif not encoder[ours].isfinite().all():

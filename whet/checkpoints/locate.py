@@ -1,5 +1,6 @@
 """From what the user named to verified local files: a folder, the embedded `mini`, or a hub name."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -196,12 +197,15 @@ def _cached(name: str) -> Path | None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether what a checkpoint takes is there: a cache may hold some files of it only."""
+    """Whether what a checkpoint takes is there: a cache may hold some files of it only. A damaged index is
+    told by who reads it."""
     names = {path.name for path in folder.glob("*")}
     index = folder / "model.safetensors.index.json"
     shards = {"model.safetensors"}
     if index.exists():
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        shards = set()
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     has_tokeniser = "tokenizer.json" in names or "vocab.txt" in names or "vocab.json" in names
     has_tokeniser = has_tokeniser or any(name.endswith(".model") for name in names)
     has_pickle = any(name.startswith("pytorch_model") for name in names)  # refused by its own message

@@ -156,8 +156,8 @@ def _seeds(seeds: Mapping[str, Any], split: str, task: type[Task]) -> Table:
     for name in seeds["failed"]:
         table.add_row(name, *("failed" for _ in task.headlines))
     table.add_section()
+    summary = seeds["summary"][split]  # without a figure that is not defined in all runs
     for statistic in ("mean", "sd", "median"):
-        summary = seeds["summary"][split]  # without a figure that is not defined in all runs
         figures = (summary[key][statistic] if key in summary else None for key in task.headlines)
         table.add_row(statistic, *map(figure, figures))
     return table

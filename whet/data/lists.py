@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,4 +50,20 @@ def with_answers(row: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str
 
 def _write_json(file: IO[str], rows: Rows) -> None:
     for row in rows:
-        file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+        file.write(json_line(row) + "\n")
+
+
+def json_line(line: Mapping[str, Any]) -> str:
+    """A row as JSON, which has no NaN: a column of the input that holds it has a null there."""
+    try:
+        return json.dumps(line, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(line), ensure_ascii=False, default=str, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

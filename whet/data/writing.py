@@ -2,8 +2,6 @@
 
 import csv
 import io
-import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from whet.data.lists import with_answers
+from whet.data.lists import json_line, with_answers
 from whet.errors import DataError
 from whet.examples import Prediction
 from whet.files import file_beside
@@ -42,23 +40,7 @@ def open_writer(to: str | os.PathLike[str] | None) -> Iterator[Write]:
 def _write_json(file: IO[str], rows: Sequence[Mapping[str, Any]], predictions: Sequence[Prediction]) -> None:
     for row, prediction in zip(rows or [{}] * len(predictions), predictions, strict=True):
         line = with_answers(row, prediction.to_json())
-        file.write(_json_of(line) + "\n")
-
-
-def _json_of(line: Mapping[str, Any]) -> str:
-    """JSON has no NaN: a column of the input that holds it has a null there."""
-    try:
-        return json.dumps(line, ensure_ascii=False, default=str, allow_nan=False)
-    except ValueError:
-        return json.dumps(_without_nan(line), ensure_ascii=False, default=str, allow_nan=False)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        file.write(json_line(line) + "\n")
 
 
 class _CsvWriter:
@@ -75,11 +57,12 @@ class _CsvWriter:
             if self._writer is None:
                 self._writer = csv.DictWriter(self._file, list(line), lineterminator="\n")
                 self._writer.writeheader()
-            new = [name for name in line if name not in self._writer.fieldnames]
-            if new:
+            try:
+                self._writer.writerow(line)
+            except ValueError:
+                new = ", ".join(name for name in line if name not in self._writer.fieldnames)
                 raise DataError(
-                    f"Row {self._n_written + 1} has {', '.join(new)}, which no row before it has, and a CSV "
-                    "file has one header. Write JSON lines (--to NAME.jsonl)."
-                )
-            self._writer.writerow(line)
+                    f"Row {self._n_written + 1} has {new}, which no row before it has, and a CSV file has "
+                    "one header. Write JSON lines (--to NAME.jsonl)."
+                ) from None
             self._n_written += 1

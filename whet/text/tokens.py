@@ -146,7 +146,7 @@ class Tokeniser:
 
     def check_fits(self, n_words: int) -> None:
         """Raises CheckpointError where a token has no row in a table of so many words."""
-        largest = max(self.ids, default=0)
+        largest = max(self.backend.get_vocab().values(), default=0)
         if largest >= n_words:
             raise CheckpointError(
                 f"{self.source}: the tokeniser has a token number {largest} and the encoder {n_words} words; "

@@ -122,7 +122,7 @@ class Prepared:
     def rules_of(self, config: TrainConfig) -> TextRules:
         """How texts are read under other settings. Raises ConfigError for what this encoder cannot do."""
         family, spec, _ = described(read_config(self.location.folder))
-        return _rules(config, self.data, family, spec)
+        return _rules(config, self.data, family, spec, self.tokeniser)
 
     def under(self, config: TrainConfig) -> "Prepared":
         """The same under other settings; the tokens are shared where these do not change them."""
@@ -175,8 +175,7 @@ def prepare(request: Request, say: Say) -> Prepared:
     checkpoint = open_checkpoint(location.folder)
     tokeniser = Tokeniser.load(checkpoint.folder, checkpoint.spec.n_types)
     tokeniser.check_fits(checkpoint.spec.vocab_size)
-    rules = _rules(config, data, checkpoint.family, checkpoint.spec)
-    tokeniser.check_room(rules.max_length, data.task.n_parts(rules))
+    rules = _rules(config, data, checkpoint.family, checkpoint.spec, tokeniser)
     place = location, checkpoint.spec.hidden_size, device, precision
     prepared = replace(_bound(data, config, rules, *place, tokeniser), scratch=scratch)
     for note in prepared.task.training_notes():
@@ -185,10 +184,12 @@ def prepare(request: Request, say: Say) -> Prepared:
     return prepared
 
 
-def _rules(config: TrainConfig, data: TrainingData, family: Family, spec: EncoderSpec) -> TextRules:
+def _rules(
+    config: TrainConfig, data: TrainingData, family: Family, spec: EncoderSpec, tokeniser: Tokeniser
+) -> TextRules:
     family.head_class(layout_of(data.task, config.pooling))  # raises what it lacks
     columns = data.columns
-    return TextRules(
+    rules = TextRules(
         config.max_length or min(data.task.usual_length, spec.max_positions),
         config.cut,
         config.long_texts,
@@ -199,6 +200,8 @@ def _rules(config: TrainConfig, data: TrainingData, family: Family, spec: Encode
         columns.labels,
         config.pooling,
     )
+    tokeniser.check_room(rules.max_length, data.task.n_parts(rules))
+    return rules
 
 
 def _made(data: TrainingData, config: TrainConfig, folder: Path, say: Say) -> Location:

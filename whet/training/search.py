@@ -70,7 +70,7 @@ def run_search(asked: SearchRequest, listen: Listener) -> RunFolder:
     check_out(out, overwrite)
     ground = read_ground(asked, listen)
     about, manifest = ground.about(), describe(ground.request, ground.prepared)
-    if asked.storage is not None and out is not None:  # before what stands in `out` is overwritten
+    if overwrite and asked.storage is not None and out is not None:  # before anything is cleared away
         check_free(asked.storage, asked.study or Path(out).expanduser().name, about)
     folder = create_run_folder(out, f"{stem(asked.request.named.data)}-search", overwrite)
     try:

@@ -91,28 +91,20 @@ def _opening(storage: str) -> Iterator[None]:
     import sqlalchemy
 
     shown = without_password(storage)
+    of_databases = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
     try:
         yield
-    except (ImportError, sqlalchemy.exc.NoSuchModuleError) as error:
+    except (ImportError, OSError, ValueError, KeyError, *of_databases) as error:
         lacks = error if isinstance(error, ModuleNotFoundError) else error.__cause__
-        if not isinstance(lacks, ModuleNotFoundError):
+        if isinstance(lacks, ModuleNotFoundError):
+            driver = "psycopg2-binary" if (lacks.name or "").startswith("psycopg") else lacks.name
             raise RunError(
-                f"--storage {shown} cannot be used: {_first_line(error)}. Name a file, or a URL such as "
-                f"{_POSTGRESQL}user@host/database."
+                f"--storage {shown} needs the driver {lacks.name}, which is not installed: pip install "
+                f"{driver}"
             ) from None
-        driver = "psycopg2-binary" if (lacks.name or "").startswith("psycopg") else lacks.name
-        raise RunError(
-            f"--storage {shown} needs the driver {lacks.name}, which is not installed: pip install {driver}"
-        ) from None
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise RunError(
             f"--storage {shown} cannot be used: {_first_line(error)}. Start the database, or name another: a "
             f"file, or a URL such as {_POSTGRESQL}user@host/database."
-        ) from None
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(
-            f"--storage {shown} cannot be used: {_first_line(error)}. Name a file, or a URL such as "
-            f"{_POSTGRESQL}user@host/database."
         ) from None
 
 

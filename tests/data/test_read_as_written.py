@@ -1,4 +1,4 @@
-"""Values, splits and columns that a review found to be read wrongly; each failed before."""
+"""Values, splits and columns are read as they stand; each of these was found to be read wrongly."""
 
 from pathlib import Path
 
