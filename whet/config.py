@@ -62,7 +62,17 @@ class TrainConfig:
         0.0,
         1.0,
     )
+    relative_rate: float = setting(
+        1.0, "where learning_rate is none: the peak rate as a multiple of what the width gives", 0.0, 100.0
+    )
     head_learning_rate: float = setting(1e-3, "peak rate of tensors made new", 0.0, 1.0)
+    probe_step: float | None = setting(
+        None,
+        "while the whole encoder is frozen: how far a step of AdamW at the peak moves what the head says, "
+        "which sets its rate by the size of what it reads; none leaves head_learning_rate",
+        0.0,
+        100.0,
+    )
     warmup: float = setting(0.1, "share of the steps over which rates rise from 0", 0.0, 1.0)
     head_first: int = setting(
         0,

@@ -25,7 +25,7 @@ from whet.text.rules import TextRules
 from whet.text.store import store_of
 from whet.text.tokens import Tokeniser
 from whet.training import averaging, frozen, loop
-from whet.training.events import Event, Note, TrainingDone, TrainingStarted
+from whet.training.events import Event, Note, StepDone, TrainingDone, TrainingStarted
 from whet.training.gradient import Examples
 from whet.training.groups import beginnings
 from whet.training.loop import fit, plan, planned_epochs
@@ -382,13 +382,36 @@ def test_head_first_is_left_out_where_other_settings_say_what_is_frozen(settings
     assert planned_epochs(10_000, make_config({"head_first": 2, "epochs": 4})) == 6
 
 
+@pytest.mark.parametrize("cache", [2.0, 0.0])
+def test_a_head_alone_learns_at_a_rate_by_the_size_of_what_it_reads(folder: Path, cache: float) -> None:
+    """At the peak head_learning_rate's place is taken by probe_step over the sum of absolute values, then
+    the stage with all layers has head_learning_rate; a head that reads nothing but zeros keeps it."""
+    settings = {"head_first": 2, "probe_step": 0.5, "warmup": 0.0, "feature_cache": cache, "batch_size": 36}
+    attempt = Attempt(folder, settings)
+    store, everyone = attempt.train.store, np.arange(36)
+    with torch.no_grad():
+        read = attempt.model.eval().head.read(attempt.model.encoder, pack_texts(store, everyone))
+    peak = 0.5 / read.abs().sum(1).mean().item()
+    attempt.run()
+    steps = [event for event in attempt.said if isinstance(event, StepDone)]
+    rates = [step.head_learning_rate for step in steps]
+    assert rates == pytest.approx([peak, peak / 2, 1e-3, 2e-3 / 3, 1e-3 / 3], rel=1e-5)
+    assert steps[0].learning_rate == 1e-3, "the encoder's own is not touched"
+    assert f"rises to {peak:.2g} (probe_step)" in attempt.notes()
+    silent = Attempt(folder, settings)
+    torch.nn.init.zeros_(silent.model.encoder.pooler.weight)
+    torch.nn.init.zeros_(silent.model.encoder.pooler.bias)
+    silent.run()
+    assert next(e.head_learning_rate for e in silent.said if isinstance(e, StepDone)) == 1e-3
+
+
 def test_a_recipe_is_settings_that_the_user_overrules() -> None:
     for recipe in RECIPES.values():
         make_config(recipe.settings)
         assert recipe.purpose
         assert recipe.source
         assert recipe.measured
-    assert with_recipe("head-only", {"epochs": 2}) == {"frozen": "encoder", "epochs": 2}
+    assert with_recipe("bert-2018", {"epochs": 2}) == {**RECIPES["bert-2018"].settings, "epochs": 2}
     default = dict(RECIPES[DEFAULT].settings)
     assert with_recipe(None, {"epochs": 2}) == {**default, "epochs": 2}
     assert with_recipe(None, dict.fromkeys(default, 0)) == dict.fromkeys(default, 0)

@@ -115,7 +115,9 @@ def test_groups_decay_what_trainer_decays_and_every_parameter_once() -> None:
 def test_the_rate_is_by_the_encoders_width_where_nobody_gives_one(width: int, rate: float) -> None:
     """5e-5 at BERT-base's width (Devlin et al. 2018) x 768 / width, at most 3e-4 (Turc et al. 2019)."""
     assert with_rate(TrainConfig(), width).learning_rate == pytest.approx(rate, rel=0.02)
-    assert with_rate(TrainConfig(learning_rate=1e-3), width).learning_rate == 1e-3
+    twice = with_rate(TrainConfig(relative_rate=2.0), width).learning_rate
+    assert twice == pytest.approx(min(3e-4, 2 * rate), rel=0.02)
+    assert with_rate(TrainConfig(learning_rate=1e-3, relative_rate=2.0), width).learning_rate == 1e-3
     with pytest.raises(ValueError, match="not settled"):
         _ = TrainConfig().peak_rate
 

@@ -45,13 +45,14 @@ class Group:
 
 
 def with_rate(config: TrainConfig, hidden_size: int) -> TrainConfig:
-    """The same with a learning rate, where nobody gave one: 5e-5 x 768 / hidden_size, 3e-4 at most.
+    """The same with a learning rate, where nobody gave one: relative_rate x 5e-5 x 768 / hidden_size, 3e-4
+    at most.
 
     It lies in what is published for widths of 768 and 1024 (2e-5 to 5e-5, Devlin et al. 2018) and below
     (3e-5 to 3e-4, Turc et al. 2019), and was measured at 384 (mini, docs/benchmarks.md)."""
     if config.learning_rate is not None:
         return config
-    rate = _BASE_RATE * _BASE_WIDTH / hidden_size
+    rate = config.relative_rate * _BASE_RATE * _BASE_WIDTH / hidden_size
     return replace(config, learning_rate=float(f"{min(rate, _HIGHEST_RATE):.1e}"))
 
 

@@ -28,6 +28,7 @@ from whet.training.events import (
 from whet.training.frozen import Once, computed_once
 from whet.training.gradient import Examples, accumulate, guilty
 from whet.training.optimizer import Schedule, make_schedule
+from whet.training.probe import probe_factor
 from whet.training.state import TrainingState
 
 _EPOCHS, _MOST_EPOCHS = 3, 10  # without a number from the user: the usual, and what min_steps can ask for
@@ -108,6 +109,7 @@ def fit(
         done = progress.step - progress.epochs_done * per_epoch  # steps of this epoch, in an earlier sitting
         if state.begin(epoch) or once is None:
             once = computed_once(state, train, dev, epoch, n_epochs, config, precision, emit, pause, compute)
+            state.rate_factor = probe_factor(state, train, config, precision, emit)
         state.train()
         for texts in islice(plan_epoch(train.store, config.batch_size, config.seed, epoch), done, None):
             if progress.step >= progress.schedule.n_steps:
@@ -140,7 +142,7 @@ def train_step(
     progress = state.progress
     share = progress.schedule.share(progress.step)
     for group in state.optimizer.param_groups:
-        group["lr"] = group["peak"] * share
+        group["lr"] = group["peak"] * share * state.rate_factor
     state.take_in(train.store.sequences(texts).ids)
     losses = accumulate(state.model, train, texts, progress.step + 1, config, precision, features)
     norm = _clip(state.trained.values(), config.clip_norm)
@@ -163,7 +165,7 @@ def train_step(
         loss=loss,
         gradient_norm=gradient_norm,
         learning_rate=config.peak_rate * share,
-        head_learning_rate=config.head_learning_rate * share,
+        head_learning_rate=config.head_learning_rate * share * state.rate_factor,
         n_texts=len(texts),
         n_tokens=n_tokens,
         seconds=progress.seconds,

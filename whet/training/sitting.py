@@ -216,6 +216,7 @@ class Sitting:
         changed = {
             "learning_rate": config.peak_rate / 2,
             "head_learning_rate": config.head_learning_rate / 2,
+            "probe_step": None if config.probe_step is None else config.probe_step / 2,
             "warmup": min(0.5, max(0.2, 2 * config.warmup)),
             "groups": slower(config.groups, 0.5),
         }

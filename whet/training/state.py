@@ -66,6 +66,7 @@ class TrainingState:
         self.frozen: list[nn.Module] = []  # what lies below everything that is trained
         self.n_frozen_layers: int | None = None  # of the encoder; None: not even the embeddings are
         self.optimizer = AdamW(self._joining(1), config)
+        self.rate_factor = 1.0  # of all rates of this stage
         self.average = Average(config)
         self.progress = Progress(schedule)
         self.best: dict[str, Tensor] | None = None  # weights of the kept epoch, on the processor
