@@ -77,8 +77,8 @@ class TrainConfig:
     head_first: int = setting(
         0,
         "epochs for the head alone, on the frozen encoder, before those of epochs; rates begin anew after "
-        "them (linear probing, then fine-tuning: Kumar et al. 2022). Left out with LoRA, and where frozen or "
-        "frozen_layers say otherwise",
+        "them (linear probing, then fine-tuning: Kumar et al. 2022). Left out with LoRA, for questions, and "
+        "where frozen or frozen_layers say otherwise",
         0,
         1000,
     )

@@ -210,3 +210,14 @@ def test_settings_that_are_not_for_questions_are_refused(train, folder, setting)
         "question-answering"
     )
     assert setting.partition("=")[0] in error
+
+
+def test_questions_have_no_epochs_of_the_head_alone(folder):
+    """The default's head_first is left out: two passes over all contexts would teach a head of two outputs
+    next to nothing."""
+    run = folder / "run"
+    config = json.loads((run / "run.json").read_text(encoding="utf-8"))["config"]
+    assert config["head_first"] == 0
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    looks = [line for line in map(json.loads, lines) if line["event"] == "evaluation"]
+    assert [look["epoch"] for look in looks] == list(range(1, OPTIONS["epochs"] + 1))

@@ -44,6 +44,7 @@ class Task(ABC):
     loss: ClassVar[str]  # key of the loss among them
     has_classes: ClassVar[bool]  # each row has one of a few labels, which findings about labels are about
     perfect: ClassVar[float] = 1.0  # what a figure of `choices` is at best, the loss aside
+    has_probe: ClassVar[bool] = True  # a head alone learns something worth its passes: head_first counts
     right_figure: ClassVar[str] = "accuracy"  # the one that is the share of `is_right`
     choices: ClassVar[tuple[str, ...]]  # what an epoch can be chosen by: keys, or "loss"; the default first
     not_here: ClassVar[Mapping[str, tuple[str, ...]]] = {  # why not -> settings that are not for this task

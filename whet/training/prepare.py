@@ -98,8 +98,10 @@ class Prepared:
         return model, start.new
 
     def settled(self, config: TrainConfig) -> TrainConfig:
-        """The same with the rate that the encoder's width gives, where nobody gave one."""
-        return with_rate(config, self.hidden_size)
+        """The same with the rate of the encoder's width, where nobody gave one, and without head_first
+        where the task has no use for it."""
+        config = with_rate(config, self.hidden_size)
+        return config if self.task.has_probe else replace(config, head_first=0)
 
     def plan(self, groups: Sequence[Group], config: TrainConfig, most_steps: float = math.inf) -> Schedule:
         """Every step of the run. Raises ConfigError where it ends before something of these groups is
