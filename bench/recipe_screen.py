@@ -2,10 +2,15 @@
 
     python -m bench.recipe_screen build/bench build/screen [--only NAME ...] [--seeds 0 1] [--sets ...]
     python -m bench.recipe_screen build/bench build/screen --table
+    python -m bench.recipe_screen build/bench build/screen --sst2 TRAIN.TSV --sets sst2-sentences
 
 Of each training file a seventh (1,500 rows at most) is set aside to choose by; each candidate trains on the
 rest, holds a tenth of that out for its epoch as whet does, and is scored once on the rows set aside. Every
 finished run is a file of the ledger folder, so several processes share the work and a stopped one goes on.
+
+sst2-sentences: SST-2's training rows are phrases, its dev whole sentences, and phrases of one sentence lie on
+both sides of a random split. Here the rows to choose by are sentences of 12 words and more behind the first
+6,920 rows, which share no four words in a row with these or with each other.
 """
 
 import argparse
@@ -20,9 +25,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.versus_trainer import SETS
+from bench.versus_trainer import SETS, SST2_ROWS
 
 SCREENED = ("sst2", "cola", "trec", "mrpc")
+SENTENCES = "sst2-sentences"
 SHARE, MOST = 1 / 7, 1500  # rows to choose by
 
 CANDIDATES: dict[str, dict[str, Any]] = {
@@ -42,19 +48,71 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "head first 10, dropout 0.05": {"head_first": 10, "learning_rate": 1e-4, "dropout": 0.05},
     "head first 10, top layer anew": {"head_first": 10, "learning_rate": 1e-4, "reinit_layers": 1},
     "head first 10, smoothed": {"head_first": 10, "learning_rate": 1e-4, "label_smoothing": 0.1},
+    "head first, by size": {"head_first": 2, "learning_rate": 1e-4, "probe_step": 1.0},
+    "fast": {"head_first": 3, "learning_rate": 2e-4, "probe_step": 1.0, "epochs": 1},
+    "fast, 1e-4": {"head_first": 3, "learning_rate": 1e-4, "probe_step": 1.0, "epochs": 1},
+    "fast, mean pooling": {
+        "head_first": 3,
+        "learning_rate": 2e-4,
+        "probe_step": 1.0,
+        "epochs": 1,
+        "pooling": "mean",
+    },
+    "fast, 1.5e-4, 2 epochs": {"head_first": 3, "learning_rate": 1.5e-4, "probe_step": 1.0, "epochs": 2},
+    **{
+        f"head first, {n} lowest layers frozen": {
+            "head_first": 2,
+            "learning_rate": 1e-4,
+            "groups": ";".join(
+                f"encoder.{part}:rate=0" for part in ("embeddings.*", *(f"layers.{i}.*" for i in range(n)))
+            ),
+        }
+        for n in (2, 3, 4)
+    },
 }
+
+
+def runs_of_four(text: str) -> set[tuple[str, ...]]:
+    """Each four words in a row."""
+    words = text.split()
+    return {tuple(words[i : i + 4]) for i in range(len(words) - 3)}
+
+
+def write_sentences(work: Path, tsv: Path) -> None:
+    """The split of sst2-sentences, see above."""
+    lines = tsv.read_text(encoding="utf-8").splitlines()[1:]
+    rows = [(text.strip(), label) for text, label in (line.split("\t") for line in lines)]
+    known = {run for text, _ in rows[:SST2_ROWS] for run in runs_of_four(text)}
+    others = [
+        row for row in rows[SST2_ROWS:] if len(row[0].split()) >= 12 and not runs_of_four(row[0]) & known
+    ]
+    random.Random(0).shuffle(others)
+    chosen = []
+    for row in sorted(others, key=lambda row: -len(row[0].split())):
+        found = runs_of_four(row[0])
+        if not found & known:
+            known |= found
+            chosen.append(row)
+    (work / SENTENCES / "inner").mkdir(parents=True, exist_ok=True)
+    for part, kept in zip(parts_of(work, SENTENCES), (rows[:SST2_ROWS], chosen), strict=True):
+        with part.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("text", "label"), *kept])
+
+
+def parts_of(work: Path, name: str) -> tuple[Path, Path]:
+    """Rows to train on, rows to choose by."""
+    return work / name / "inner" / "train.csv", work / name / "inner" / "choice.csv"
 
 
 def split(work: Path, name: str) -> tuple[Path, Path]:
     """The set's rows to train on and to choose by, written once."""
-    folder = work / name / "inner"
-    parts = folder / "train.csv", folder / "choice.csv"
+    parts = parts_of(work, name)
     if not parts[1].exists():
         with (work / name / "train.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         random.Random(0).shuffle(rows)
         n_choice = min(int(len(rows) * SHARE), MOST)
-        folder.mkdir(exist_ok=True)
+        parts[0].parent.mkdir(exist_ok=True)
         for part, kept in zip(parts, (rows[n_choice:], rows[:n_choice]), strict=True):
             with part.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, list(rows[0]))
@@ -73,7 +131,7 @@ def run(work: Path, name: str, candidate: str, seed: int) -> dict[str, Any]:
         settings = CANDIDATES[candidate]
         made = whet.train(train, test=choice, out=Path(place) / "run", seed=seed, quiet=True, **settings)
     results = made.manifest["results"]
-    figure = SETS[name][1]
+    figure = SETS["sst2" if name == SENTENCES else name][1]
     return {
         "candidate": candidate,
         "set": name,
@@ -133,7 +191,10 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=SCREENED)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--sst2", type=Path, help="SST-2's train.tsv: write the split of sst2-sentences")
     asked = parser.parse_args()
+    if asked.sst2:
+        write_sentences(asked.work, asked.sst2)
     if not asked.table:
         cells = [(name, one, seed) for seed in asked.seeds for name in asked.sets for one in asked.only]
         work_through(asked.work, asked.ledger, cells)
