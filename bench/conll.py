@@ -11,6 +11,7 @@ first sub-tokens, 128 tokens). Both are scored by seqeval, strictly, in IOB2.
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import time
@@ -60,8 +61,11 @@ def run_whet(data: Path, out: Path, context: str, max_length: int, seed: int, mo
     }
 
 
-def run_trainer(data: Path, out: Path, seed: int, named: str, bf16: bool, group: bool) -> dict[str, Any]:
-    """transformers' Trainer with the documented settings."""
+def run_trainer(
+    data: Path, out: Path, seed: int, named: str, bf16: bool, group: bool, steps: int
+) -> dict[str, Any]:
+    """transformers' Trainer with the documented settings; after so many steps, if any, it ends without
+    figures."""
     import torch
     import transformers
 
@@ -88,7 +92,8 @@ def run_trainer(data: Path, out: Path, seed: int, named: str, bf16: bool, group:
     settings = transformers.TrainingArguments(
         output_dir=str(out / "trainer-conll"), learning_rate=5e-5, num_train_epochs=3, seed=seed,
         per_device_train_batch_size=32, per_device_eval_batch_size=32, save_strategy="no", report_to=[],
-        logging_steps=50, bf16=bf16, train_sampling_strategy="group_by_length" if group else "random",
+        logging_steps=50, bf16=bf16, max_steps=steps or -1,
+        train_sampling_strategy="group_by_length" if group else "random",
     )  # fmt: skip
     collator = transformers.DataCollatorForTokenClassification(tokeniser)
     train = features(words, tags)
@@ -96,6 +101,9 @@ def run_trainer(data: Path, out: Path, seed: int, named: str, bf16: bool, group:
     began = time.perf_counter()
     trainer.train()
     seconds, ended = time.perf_counter() - began, time.time()
+    if steps:
+        whole = 3 * math.ceil(len(train) / 32)
+        return {"side": "Trainer", "training_seconds": seconds, "ended": ended, "steps_of_all": whole}
     words, tags = sentences(data / "eng.testa")
     found = []
     model.eval()
@@ -123,6 +131,7 @@ def main() -> None:
     parser.add_argument("--model", default="mini", help="mini, or a folder")
     parser.add_argument("--bf16", action="store_true", help="the Trainer's")
     parser.add_argument("--group", action="store_true", help="the Trainer's: batches of about one length")
+    parser.add_argument("--steps", type=int, default=0, help="the Trainer's, instead of whole epochs")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.side == "whet":
@@ -130,7 +139,7 @@ def main() -> None:
             asked.data, asked.out, asked.context, asked.max_length, asked.seed, asked.model
         )
     else:
-        flags = asked.bf16, asked.group
+        flags = asked.bf16, asked.group, asked.steps
         row = {"task": "conll"} | run_trainer(asked.data, asked.out, asked.seed, asked.model, *flags)
     print(json.dumps(row))
     with (asked.out / "conll.jsonl").open("a", encoding="utf-8") as file:

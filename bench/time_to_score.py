@@ -3,7 +3,8 @@
     python bench/versus_trainer.py convert ../shared/data build/bench                               once
     python -m bench.time_to_score build/bench --sets sst2 trec banking77 [--rounds 1]
     python -m bench.time_to_score build/bench --sets conll --conll ../shared/data/conll2003
-    python -m bench.time_to_score build/bench --sets squad --squad TRAIN.json DEV.json
+    python -m bench.time_to_score build/bench --sets conll --conll FOLDER --target 0.903 --steps 100
+    python -m bench.time_to_score build/bench --sets squad --squad TRAIN.json DEV.json --target 65
 
 Sides alternate, each run a process of its own: Trainer as it comes, Trainer with bf16 and length groups, and
 `whet train TRAIN --dev REPORTED` with its defaults, or with each of --recipes. A Trainer's time is that from
@@ -51,27 +52,23 @@ class Job:
         """Seconds and score of one of Trainer's runs."""
         work = str(self._asked.work)
         if self.name == "squad":
-            return self._squad(flags)
+            words = ["bench.squad", "trainer", *map(str, self._asked.squad), work]
+            return self._begun([*words, "--device", "cpu", "--epochs", "3", *flags])
         if self.name == "conll":
             words = ["bench.conll", "trainer", str(self._asked.conll), work, *flags]
+            if self._asked.target is not None:
+                return self._begun(words)
         else:
             words = ["bench.trainer_run", work, self.name, *flags]
         began = time.time()
         row = printed(words)
         return {"seconds": row["ended"] - began, "score": row[self.figure]}
 
-    def _squad(self, flags: list[str]) -> dict[str, float]:
+    def _begun(self, words: list[str]) -> dict[str, float]:
+        """The same of a run of which --steps are timed."""
         asked = self._asked
-        words = [
-            "bench.squad",
-            "trainer",
-            *map(str, asked.squad),
-            str(asked.work),
-            "--steps",
-            str(asked.steps),
-        ]
         began = time.time()
-        row = printed([*words, "--device", "cpu", "--epochs", "3", *flags])
+        row = printed([*words, "--steps", str(asked.steps)])
         whole = row["training_seconds"] * row["steps_of_all"] / asked.steps
         return {"seconds": row["ended"] - began - row["training_seconds"] + whole, "score": asked.target}
 
