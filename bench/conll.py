@@ -92,7 +92,7 @@ def run_trainer(
     settings = transformers.TrainingArguments(
         output_dir=str(out / "trainer-conll"), learning_rate=5e-5, num_train_epochs=3, seed=seed,
         per_device_train_batch_size=32, per_device_eval_batch_size=32, save_strategy="no", report_to=[],
-        logging_steps=50, bf16=bf16, max_steps=steps or -1,
+        logging_steps=50, bf16=bf16, max_steps=steps or -1, use_cpu=not torch.cuda.is_available(),
         train_sampling_strategy="group_by_length" if group else "random",
     )  # fmt: skip
     collator = transformers.DataCollatorForTokenClassification(tokeniser)
