@@ -271,8 +271,10 @@ def test_trained_here_transformers_predicts_the_same(
     import whet
 
     folder = encoders.save(encoders.make(model_type), tmp_path / "theirs")
-    run = whet.train(reviews, model=folder, out="run", epochs=1, min_steps=0, threads=1, batch_size=16)
-    assert f"{model_type} runs padded" in capsys.readouterr().err
+    run = whet.train(reviews, model=folder, out="run", recipe="fast", threads=1, batch_size=16)
+    said = capsys.readouterr().err
+    assert f"{model_type} runs padded" in said
+    assert "the head's rate" in said
     texts = house.sentences(20, seed=5)[0]
     found = run.model().predict(texts, logits=True)
     opened = encoders.KINDS["text"].from_pretrained("run/model").eval()

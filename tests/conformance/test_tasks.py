@@ -371,7 +371,7 @@ WAYS: tuple[dict[str, Any], ...] = (
         "frozen": "encoder", "unfreeze_at": 1, "unfreeze_groups": 2, "epochs": 3, "schedule": "cosine",
         "schedule_over": "stage",
     },
-    {"frozen": "encoder", "epochs": 2, "averaging": "mean"},
+    {"frozen": "encoder", "epochs": 2, "averaging": "mean", "probe_step": 0.5},
     {"frozen_layers": 1, "epochs": 2, "dropout_samples": 2, "r_drop": 1.0, "layer_decay": 0.8},
     {"lora_rank": 2, "gradient_checkpointing": "on", "schedule": "slanted", "epochs": 1},
     {

@@ -387,6 +387,7 @@ def test_a_head_alone_learns_at_a_rate_by_the_size_of_what_it_reads(folder: Path
     """At the peak head_learning_rate's place is taken by probe_step over the sum of absolute values, then
     the stage with all layers has head_learning_rate; a head that reads nothing but zeros keeps it."""
     settings = {"head_first": 2, "probe_step": 0.5, "warmup": 0.0, "feature_cache": cache, "batch_size": 36}
+    settings["tokens_per_pass"] = 100  # in pieces, as any step
     attempt = Attempt(folder, settings)
     store, everyone = attempt.train.store, np.arange(36)
     with torch.no_grad():
@@ -411,7 +412,8 @@ def test_a_recipe_is_settings_that_the_user_overrules() -> None:
         assert recipe.purpose
         assert recipe.source
         assert recipe.measured
-    assert with_recipe("bert-2018", {"epochs": 2}) == {**RECIPES["bert-2018"].settings, "epochs": 2}
+    probe = {"frozen": "encoder", "probe_step": 1.0}
+    assert with_recipe("head-only", {"epochs": 2}) == {**probe, "epochs": 2}
     default = dict(RECIPES[DEFAULT].settings)
     assert with_recipe(None, {"epochs": 2}) == {**default, "epochs": 2}
     assert with_recipe(None, dict.fromkeys(default, 0)) == dict.fromkeys(default, 0)

@@ -1,5 +1,7 @@
 """The rate of a head that is trained alone: by the size of what it reads, which differs between encoders by
-factors that no single rate suits (`mini`'s pooler gives vectors a tenth the size of others')."""
+factors that no single rate suits (docs/benchmarks.md)."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from whet.config import TrainConfig
 from whet.encoder.device import computing
 from whet.model import TextModel, evaluating
-from whet.text.batches import pack_texts, plan_epoch
+from whet.text.batches import cut_by_tokens, plan_epoch
 from whet.text.store import Store
 from whet.training.events import Listener, Note
 from whet.training.gradient import Examples
@@ -28,7 +30,9 @@ def probe_factor(
     if config.probe_step is None or not state.is_encoder_frozen or config.head_learning_rate == 0:
         return 1.0
     texts = next(iter(plan_epoch(train.store, config.batch_size, config.seed, 1)))
-    size = _size(state.model, train.store.ensure(texts), texts, precision)
+    store = train.store.ensure(texts)
+    pieces = cut_by_tokens(texts, store.lengths, config.tokens_per_pass)
+    size = _size(state.model, store, pieces, precision)
     if size == 0:
         return 1.0
     rate = config.probe_step / size
@@ -36,15 +40,16 @@ def probe_factor(
     return rate / config.head_learning_rate
 
 
-def _size(model: TextModel, store: Store, texts: np.ndarray, precision: str) -> float:
-    """The mean over rows of the sum of absolute values of what the head's last layer reads."""
+def _size(model: TextModel, store: Store, pieces: Sequence[np.ndarray], precision: str) -> float:
+    """The mean over all rows of the sum of absolute values of what the head's last layer reads."""
     sizes: list[Tensor] = []
 
     def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        sizes.append(inputs[0].double().abs().sum(-1).mean())
+        sizes.append(inputs[0].double().abs().sum(-1))
 
     device = next(model.parameters()).device
     looking = model.head.classifier.register_forward_pre_hook(look)
     with looking, evaluating(model), torch.inference_mode(), computing(precision, device):
-        model.logits(pack_texts(store, texts).to(device))
-    return sizes[0].item()
+        for piece in pieces:
+            model.logits(model.batch(store, piece, precision))
+    return torch.cat(sizes).mean().item()
