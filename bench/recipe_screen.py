@@ -60,6 +60,17 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     },
     "fast, 1.5e-4, 2 epochs": {"head_first": 3, "learning_rate": 1.5e-4, "probe_step": 1.0, "epochs": 2},
     **{
+        f"one epoch, {rate:g}, {pooling}": {
+            "head_first": 5,
+            "head_learning_rate": 1e-2,
+            "learning_rate": rate,
+            "epochs": 1,
+            "pooling": pooling,
+        }
+        for pooling in ("own", "mean")
+        for rate in (1e-4, 2e-4, 3e-4)
+    },
+    **{
         f"head first, {n} lowest layers frozen": {
             "head_first": 2,
             "learning_rate": 1e-4,

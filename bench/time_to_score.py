@@ -4,7 +4,7 @@
     python -m bench.time_to_score build/bench --sets sst2 trec banking77 [--rounds 1]
     python -m bench.time_to_score build/bench --sets conll --conll ../shared/data/conll2003
     python -m bench.time_to_score build/bench --sets conll --conll FOLDER --target 0.903 --steps 100
-    python -m bench.time_to_score build/bench --sets squad --squad TRAIN.json DEV.json --target 65
+    python -m bench.time_to_score build/bench --sets squad --squad TRAIN.json DEV.json --target 65 --epochs 2
 
 Sides alternate, each run a process of its own: Trainer as it comes, Trainer with bf16 and length groups, and
 `whet train TRAIN --dev REPORTED` with its defaults, or with each of --recipes. A Trainer's time is that from
@@ -13,8 +13,8 @@ and costs it nothing. whet looks at the reported split after each epoch, which c
 stops at the first look that is not below the better one of both Trainers; where none is, the row says so and
 shows the best.
 
-SQuAD's Trainer (run_qa's settings, three epochs) takes hours here, so its score is given by --target (F1 of a
-whole run elsewhere, see docs/benchmarks.md), and its time is that of --steps steps times what three epochs
+SQuAD's Trainer (run_qa's settings) takes hours here, so its score is given by --target (F1 of a whole run of
+--epochs elsewhere, see docs/benchmarks.md), and its time is that of --steps steps times what these epochs
 have of them; start-up is counted once. So does CoNLL-2003 where --target is given (F1, as a share); 50 steps
 are one of the Trainer's groups by length.
 """
@@ -54,7 +54,7 @@ class Job:
         work = str(self._asked.work)
         if self.name == "squad":
             words = ["bench.squad", "trainer", *map(str, self._asked.squad), work]
-            return self._begun([*words, "--device", "cpu", "--epochs", "3", *flags])
+            return self._begun([*words, "--device", "cpu", "--epochs", str(self._asked.epochs), *flags])
         if self.name == "conll":
             words = ["bench.conll", "trainer", str(self._asked.conll), work, *flags]
             if self._asked.target is not None:
@@ -156,6 +156,7 @@ def main() -> None:
     parser.add_argument("--squad", nargs=2, type=Path, metavar=("TRAIN", "DEV"))
     parser.add_argument("--target", type=float, help="a score, instead of Trainer's own")
     parser.add_argument("--steps", type=int, default=40, help="of a Trainer with --target that are timed")
+    parser.add_argument("--epochs", type=int, default=3, help="of SQuAD's Trainer, as that of --target had")
     parser.add_argument("--recipes", nargs="+", default=[DEFAULT])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of whet")

@@ -54,7 +54,8 @@ _ALL = (
         "linear probe, then fine-tuning (Kumar et al. 2022); the numbers are ours, by docs/benchmarks.md",
         {"head_first": 3, "probe_step": 1.0, "epochs": 1, "relative_rate": 2.0},
         f"{_THOUSAND} 92.0, 11 s; seconds to Trainer's final score: BANKING77 21 (Trainer as it comes 761), "
-        "SQuAD's 44 articles 823 (10,302), TREC 39 (244); CoNLL-2003 ends 0.2 points below it, SST-2 2.7",
+        "SQuAD's 44 articles 823 (two epochs: 10,302), TREC 39 (244); CoNLL-2003 ends 0.2 points below it, "
+        "SST-2 2.7",
     ),
     Recipe(
         "head-then-all",
