@@ -23,6 +23,9 @@ def test_all_are_listed_and_each_is_explained(whet, encoder):
     shown = whet("recipes", "gradual", "--model", encoder).ok().out
     for part in ("ULMFiT", "92.0, 21 s", "--set unfreeze_at=1", "layer 2", "from epoch 2", "embeddings"):
         assert part in shown
+    by_probe = "probe_step sets the head's rate, not the one below"
+    assert by_probe not in shown
+    assert by_probe in whet("recipes", "head-only", "--model", encoder).ok().out
     groups = json.loads(whet("recipes", "lora", "--model", encoder, "--json").ok().out)["groups"]
     assert [group["first_epoch"] for group in groups if group["name"] == "encoder"] == [None]
     whet("recipes", "gradul").refused("recipe=gradul", "'gradual'", "long-stable")
@@ -62,6 +65,8 @@ def test_the_encoder_of_a_head_only_run_is_untouched(run, encoder):
 
 
 def test_a_dry_run_says_when_each_group_is_trained(train, reviews):
+    probed = train(reviews, "--recipe", "head-only", "--dry-run").ok()
+    assert "probe_step sets the head's rate" in probed.err + probed.out
     said = train(reviews, "--recipe", "head-then-all", "--epochs", "2", "--dry-run").ok().out
     assert re.search(r"encoder +\d+ +[\d,]+ +0\.0003 +0\.01 +from epoch 2", said)
     assert re.search(r"head +1 +96 +0\.001 +0\.01 +from epoch 1", said)

@@ -34,6 +34,7 @@ def command(
     recipe = find_recipe(name)
 
     from whet.cli.tables import console, groups_table
+    from whet.training.groups import BY_PROBE
     from whet.training.recipe_groups import recipe_groups
 
     groups = recipe_groups(name, model)
@@ -51,4 +52,6 @@ def command(
         ("Settings", settings or "the defaults"),
     ):
         out.print(f"{what}: {value}", soft_wrap=True)
+    if recipe.settings.get("probe_step") is not None:
+        out.print(BY_PROBE, soft_wrap=True)
     out.print(groups_table(groups))

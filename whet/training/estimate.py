@@ -13,7 +13,7 @@ from whet.text.batches import plan_epoch
 from whet.training.events import Listener, Note
 from whet.training.folds import plan_folds
 from whet.training.gradient import Examples
-from whet.training.groups import beginnings
+from whet.training.groups import BY_PROBE, beginnings
 from whet.training.loop import steps_per_epoch, train_step
 from whet.training.prepare import Request, prepare
 from whet.training.state import Progress, TrainingState
@@ -70,6 +70,8 @@ def estimate_training(request: Request, listen: Listener) -> Estimate:
     if request.folds is not None:
         plan_folds(request, prepared)  # raises what the run would
     model, new = prepared.start(config, lambda text: listen(Note(text)))
+    if config.probe_step is not None:
+        listen(Note(BY_PROBE))
     train = prepared.train
     loaded = time.monotonic() - request.began
     state = TrainingState(model, new, config, RESTING)

@@ -18,6 +18,8 @@ from whet.training.lora import is_of_lora
 
 _BASE_RATE, _BASE_WIDTH, _HIGHEST_RATE = 5e-5, 768, 3e-4  # see `with_rate`
 
+BY_PROBE = "While the whole encoder is frozen, probe_step sets the head's rate, not the one below."
+
 Kind = Literal["encoder", "LoRA", "head"]
 _SHOWN = 6  # names in a message
 
